@@ -1,0 +1,3 @@
+//! The load harness: a client like any other.
+
+fn main() {}

@@ -1,0 +1,177 @@
+//! What conditions, placeholders and models may look at, by name, and where it is in a request.
+//!
+//! A name is resolved once, when a snapshot is compiled; a request then only indexes. Feature names
+//! are the customer's own; everything else has a fixed name:
+//! `phase`, `job_type`, `eta_seconds`, `delay_seconds`, `reschedules`, `slack_minutes`, `skills`,
+//! `stock`, `segments`, `products`, `open_issue`, `payment_hardship`, `last_rating`, `channel`,
+//! `device`, `locale`, `placement`, `hour`, `weekday`, `NAME.count` and `NAME.age_ms` of a trigger.
+//! The same with `appointment.`, `customer.`, `trigger.` or `context.` in front means the same.
+
+use std::collections::HashMap;
+
+use super::condition::Key;
+
+/// Where an attribute comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attribute {
+    /// One of the customer's named features, by its slot.
+    Feature(u16),
+    /// How often a trigger happened; 0 where it did not.
+    TriggerCount(Box<str>),
+    /// How long ago a trigger happened last; missing where it did not.
+    TriggerAge(Box<str>),
+    /// Anything with a fixed name.
+    Fixed(Fixed),
+}
+
+crate::domain::vocabulary! {
+    /// Attributes with a fixed name.
+    Fixed {
+        /// The appointment's phase.
+        Phase = "phase",
+        /// Such as `install`.
+        JobType = "job_type",
+        /// Seconds until arrival.
+        EtaSeconds = "eta_seconds",
+        /// Seconds behind the promise.
+        DelaySeconds = "delay_seconds",
+        /// How often the visit was moved.
+        Reschedules = "reschedules",
+        /// The technician's minutes to spare.
+        SlackMinutes = "slack_minutes",
+        /// The technician's skills.
+        Skills = "skills",
+        /// Parts on the van.
+        Stock = "stock",
+        /// The customer's segments.
+        Segments = "segments",
+        /// The customer's products.
+        Products = "products",
+        /// Whether a ticket is open.
+        OpenIssue = "open_issue",
+        /// Whether paying is hard.
+        PaymentHardship = "payment_hardship",
+        /// The last rating, 1 to 5.
+        LastRating = "last_rating",
+        /// Where the offer is read.
+        Channel = "channel",
+        /// The caller's word for the device.
+        Device = "device",
+        /// The request's locale.
+        Locale = "locale",
+        /// The placement asked for.
+        Placement = "placement",
+        /// Hour of the day in the operator's time zone, 0 to 23.
+        Hour = "hour",
+        /// Day of the week in the operator's time zone, 1 (Monday) to 7.
+        Weekday = "weekday",
+    }
+}
+
+impl Attribute {
+    /// Whether it may only be looked at where the customer allows personalization.
+    #[must_use]
+    pub fn personal(&self) -> bool {
+        match self {
+            Attribute::Feature(_) => true,
+            Attribute::Fixed(fixed) => matches!(fixed, Fixed::Segments | Fixed::Products),
+            Attribute::TriggerCount(_) | Attribute::TriggerAge(_) => false,
+        }
+    }
+}
+
+/// Every attribute that a catalog and its model look at, each with a key; and the slots of features.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    attributes: Vec<Attribute>,
+    keys: HashMap<Box<str>, Key>,
+    slots: HashMap<Box<str>, u16>,
+}
+
+impl Vocabulary {
+    /// The key of the attribute of that name, made if new.
+    pub fn key(&mut self, name: &str) -> Key {
+        let name = canonical(name);
+        if let Some(&key) = self.keys.get(name) {
+            return key;
+        }
+        let attribute = if let Ok(fixed) = name.parse() {
+            Attribute::Fixed(fixed)
+        } else if let Some(trigger) = name.strip_suffix(".count") {
+            Attribute::TriggerCount(trigger.into())
+        } else if let Some(trigger) = name.strip_suffix(".age_ms") {
+            Attribute::TriggerAge(trigger.into())
+        } else {
+            let next = u16::try_from(self.slots.len()).expect("catalogs hold fewer names");
+            Attribute::Feature(*self.slots.entry(name.into()).or_insert(next))
+        };
+        let key = Key(u32::try_from(self.attributes.len()).expect("catalogs hold fewer names"));
+        self.attributes.push(attribute);
+        self.keys.insert(name.into(), key);
+        key
+    }
+
+    /// Where the attribute of that key comes from.
+    #[must_use]
+    pub fn attribute(&self, key: Key) -> &Attribute {
+        &self.attributes[key.0 as usize]
+    }
+
+    /// The slot of a customer feature, if anything looks at it.
+    #[must_use]
+    pub fn slot(&self, feature: &str) -> Option<u16> {
+        self.slots.get(feature).copied()
+    }
+
+    /// How many feature slots there are.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// The name without the prefix that says where it is from.
+fn canonical(name: &str) -> &str {
+    const PREFIXES: [&str; 5] = [
+        "appointment.",
+        "customer.",
+        "trigger.",
+        "triggers.",
+        "context.",
+    ];
+    PREFIXES
+        .iter()
+        .find_map(|p| name.strip_prefix(p))
+        .unwrap_or(name)
+}
+
+/// Where one model input comes from and what becomes of odd values.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Such as `tenure` or `offer.margin`.
+    pub name: Box<str>,
+    /// From the request, or from each offer (then the values are in `LiveModel::own`).
+    pub source: InputSource,
+    /// What the value must be.
+    pub kind: InputKind,
+    /// Instead of a missing, mistyped or unheard-of value: NaN, or the declared default.
+    pub missing: f64,
+}
+
+/// Where a model input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputSource {
+    /// The request, by vocabulary key.
+    Request(Key),
+    /// The offer.
+    Offer,
+}
+
+/// What a model input must be.
+#[derive(Clone, Debug)]
+pub enum InputKind {
+    /// A number; booleans count as 0 and 1.
+    Number,
+    /// A string, as its place in a list.
+    Category(HashMap<Box<str>, u32>),
+}

@@ -1,0 +1,6 @@
+//! One decision: pure, synchronous, bounded.
+
+pub mod condition;
+pub mod explore;
+pub mod inputs;
+pub mod snapshot;

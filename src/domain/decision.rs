@@ -1,0 +1,134 @@
+//! What was decided: every candidate's fate, the slate, and the exact odds it was drawn with.
+
+use std::ops::Range;
+
+use super::{CreativeIx, DecisionId, Exclusion, OfferIx, PlacementIx, Propensity};
+
+/// What an answer had to leave out. Such decisions are logged and never learnt from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Degraded {
+    /// The deadline left no room for the model; the prior scored.
+    pub model_deadline: bool,
+    /// The model gave something that is not a probability; the prior scored.
+    pub model_failed: bool,
+    /// No model is live; the prior scored.
+    pub prior_only: bool,
+    /// The journal's queue was full: this decision is not on record.
+    pub unlogged: bool,
+}
+
+impl Degraded {
+    /// The published words of what is set, in a fixed order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.model_deadline, "model_deadline"),
+            (self.model_failed, "model_failed"),
+            (self.prior_only, "prior_only"),
+            (self.unlogged, "unlogged"),
+        ]
+        .into_iter()
+        .filter_map(|(set, word)| set.then_some(word))
+    }
+}
+
+/// One decision, all placements. Flat lists with ranges, so that the buffers are reused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Zero before the first decision in a buffer.
+    pub id: Option<DecisionId>,
+    /// The snapshot that decided.
+    pub epoch: u64,
+    /// One per placement asked for, in order.
+    pub placements: Vec<PlacementDecision>,
+    /// Every offer looked at, placement by placement.
+    pub candidates: Vec<Candidate>,
+    /// Every offer to show, placement by placement, best rank first.
+    pub choices: Vec<Choice>,
+    /// What had to be left out.
+    pub degraded: Degraded,
+}
+
+/// The outcome at one placement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacementDecision {
+    /// Index into the request's placements.
+    pub ask: u8,
+    /// `None` where the catalog does not know the placement.
+    pub placement: Option<PlacementIx>,
+    /// Its part of [`Decision::candidates`].
+    pub candidates: Range<u32>,
+    /// Its part of [`Decision::choices`].
+    pub choices: Range<u32>,
+    /// Why nothing is shown; `None` where something is.
+    pub no_offer: Option<Exclusion>,
+    /// The probability of this very slate in this order; 1 where nothing could be drawn.
+    pub joint: f64,
+}
+
+/// An offer that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub offer: OfferIx,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// It left the running, and why.
+    Excluded(Exclusion),
+    /// It stayed in the running.
+    Eligible {
+        /// Probability of a conversion, as the scorer believes.
+        probability: f64,
+        /// Expected value in minor units: probability x value x lever.
+        score: f64,
+        /// Its probability of being drawn first.
+        odds: f64,
+    },
+}
+
+/// An offer to show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// Which.
+    pub offer: OfferIx,
+    /// In which words.
+    pub creative: CreativeIx,
+    /// 1 for the best place.
+    pub rank: u8,
+    /// Probability of a conversion, as the scorer believes.
+    pub probability: f64,
+    /// Expected value in minor units.
+    pub score: f64,
+    /// The probability of drawing it at this rank, given the ranks before it.
+    pub propensity: Propensity,
+    /// Whether another eligible offer of its tier had the higher score.
+    pub explored: bool,
+}
+
+impl Decision {
+    /// Forgets the last decision and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.id = None;
+        self.epoch = 0;
+        self.placements.clear();
+        self.candidates.clear();
+        self.choices.clear();
+        self.degraded = Degraded::default();
+    }
+
+    /// The candidates of one placement.
+    #[must_use]
+    pub fn candidates_of(&self, placement: &PlacementDecision) -> &[Candidate] {
+        &self.candidates[placement.candidates.start as usize..placement.candidates.end as usize]
+    }
+
+    /// The slate of one placement.
+    #[must_use]
+    pub fn choices_of(&self, placement: &PlacementDecision) -> &[Choice] {
+        &self.choices[placement.choices.start as usize..placement.choices.end as usize]
+    }
+}

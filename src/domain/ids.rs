@@ -1,0 +1,147 @@
+//! Identifiers: what a thing is called outside, and the small numbers it goes by inside.
+
+use std::fmt;
+use std::str::FromStr;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// One decision: a UUID (version 7, so that ids sort by time) as 128 bits.
+///
+/// The draw is a hash of this id and the snapshot's salt, which is what makes a decision replayable.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DecisionId(pub u128);
+
+impl DecisionId {
+    /// A version 7 UUID from a time and 74 bits of `random` (RFC 9562, section 5.7).
+    #[must_use]
+    pub fn v7(at: super::Millis, random: u128) -> DecisionId {
+        let ms = (at.0.max(0) as u128 & 0xFFFF_FFFF_FFFF) << 80;
+        let rand_a = (random >> 64 & 0x0FFF) << 64;
+        let rand_b = random & 0x3FFF_FFFF_FFFF_FFFF;
+        DecisionId(ms | 0x7 << 76 | rand_a | 0b10 << 62 | rand_b)
+    }
+
+    /// A 64-bit hash of the id, the same on every machine: partitions and buckets are made of it.
+    #[must_use]
+    pub fn hash64(self) -> u64 {
+        xxh3_64(&self.0.to_be_bytes())
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v = self.0;
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            v >> 96,
+            v >> 80 & 0xFFFF,
+            v >> 64 & 0xFFFF,
+            v >> 48 & 0xFFFF,
+            v & 0xFFFF_FFFF_FFFF
+        )
+    }
+}
+
+impl fmt::Debug for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Text that is not an id of the expected form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID of the form 8-4-4-4-12 hexadecimal digits")]
+pub struct ParseIdError;
+
+impl FromStr for DecisionId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<DecisionId, ParseIdError> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 36 {
+            return Err(ParseIdError);
+        }
+        let mut value = 0u128;
+        for (i, &b) in bytes.iter().enumerate() {
+            if matches!(i, 8 | 13 | 18 | 23) {
+                if b != b'-' {
+                    return Err(ParseIdError);
+                }
+                continue;
+            }
+            let digit = (b as char).to_digit(16).ok_or(ParseIdError)?;
+            value = value << 4 | u128::from(digit);
+        }
+        Ok(DecisionId(value))
+    }
+}
+
+/// A 64-bit hash of a name (an offer id, a placement id, …), the same on every machine and release.
+///
+/// Tokens and ledger entries carry it instead of the name: it survives a new catalog, in which the
+/// same offer may sit at another index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameHash(pub u64);
+
+impl NameHash {
+    /// The hash of `name`.
+    #[must_use]
+    pub fn of(name: &str) -> NameHash {
+        NameHash(xxh3_64(name.as_bytes()))
+    }
+}
+
+/// Who a ledger entry is about: a keyed hash of the customer's id, or of the appointment's where the
+/// customer withholds personalization. The id itself is never written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubjectKey(pub u128);
+
+impl fmt::Display for SubjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// An offer's index in the catalog of one snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OfferIx(pub u32);
+
+/// A creative's index within its offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CreativeIx(pub u16);
+
+/// A placement's index in the catalog of one snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlacementIx(pub u16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Millis;
+
+    #[test]
+    fn an_id_reads_back_as_written() {
+        let id = DecisionId::v7(Millis(1_763_730_000_000), u128::MAX);
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(&text[14..15], "7", "version");
+        assert!("89ab".contains(&text[19..20]), "variant");
+        for bad in [
+            "",
+            "x",
+            &text[1..],
+            &text.replace('-', "0"),
+            &format!("{text}0"),
+        ] {
+            assert_eq!(bad.parse::<DecisionId>(), Err(ParseIdError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_sort_by_time() {
+        let earlier = DecisionId::v7(Millis(1_000), u128::MAX);
+        let later = DecisionId::v7(Millis(1_001), 0);
+        assert!(earlier < later);
+    }
+}
