@@ -290,6 +290,8 @@ pub struct LiveModel {
     pub label: Box<str>,
     /// `None`: every offer's prior answers.
     pub scorer: Option<Arc<dyn Scorer>>,
+    /// The catalog's vocabulary and the attributes that only the model looks at.
+    pub vocabulary: Vocabulary,
     /// Where each model input comes from, in the model's order.
     pub inputs: Vec<Input>,
     /// Positions of the inputs that differ between candidates, ascending.
