@@ -7,6 +7,7 @@
 //! Every stage works on all candidates of a placement at once. Guardrails act before scoring, and
 //! **nothing vetoes after the draw**: it would make the written propensity false.
 
+pub mod bucketing;
 pub mod condition;
 mod draw;
 mod eligibility;

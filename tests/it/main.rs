@@ -1,0 +1,3 @@
+//! offerd from outside, one module per subject.
+
+mod growthbook;
