@@ -1,3 +1,4 @@
-//! offerd from outside, one module per subject.
+//! The integration tests: one binary, one module per question.
 
 mod growthbook;
+mod transport;
