@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
 use crate::domain::{
-    Appointment, Care, Channel, Consent, Customer, Decision, DecisionId, Effort, Exposure, Facts,
+    Appointment, Candidate, Care, Channel, Consent, Customer, Decision, DecisionId, Effort, Exclusion, Exposure, Facts,
     FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request, SubjectKey, Technician, Trigger,
     Verdict,
 };
 
 /// The version of this form. A reader refuses a higher one.
 pub const VERSION: u32 = 1;
+
+/// Up to so many candidates of a placement are listed one by one. A larger catalog's exclusions are
+/// counted by reason: the record would outgrow what the journal takes, and nobody reads them.
+pub const LISTED_MAX: usize = 500;
 
 /// One decision on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -169,9 +173,12 @@ pub struct PlacementRecord<'a> {
     pub policy: Option<String>,
     /// Probability of this slate in this order.
     pub joint_propensity: f64,
-    /// Every offer looked at.
+    /// Every offer looked at; only the eligible ones where there are more than [`LISTED_MAX`].
     #[serde(borrow)]
     pub candidates: Vec<CandidateRecord<'a>>,
+    /// How many were excluded for each reason, where they are not listed.
+    #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
+    pub excluded: Vec<(Cow<'a, str>, u32)>,
     /// The offers shown, best rank first.
     #[serde(borrow)]
     pub slate: Vec<ChoiceRecord<'a>>,
@@ -522,9 +529,11 @@ fn placements<'a>(
             .placement
             .map(|ix| catalog.placements[usize::from(ix.0)].explorer.to_string()),
         joint_propensity: p.joint,
+        excluded: counted(decision.candidates_of(p)),
         candidates: decision
             .candidates_of(p)
             .iter()
+            .filter(|c| listed(decision.candidates_of(p), c))
             .map(|c| {
                 let offer = (&*catalog.offer(c.offer).id).into();
                 match c.verdict {
@@ -567,6 +576,25 @@ fn placements<'a>(
             .collect(),
     };
     decision.placements.iter().map(one).collect()
+}
+
+fn listed(all: &[Candidate], candidate: &Candidate) -> bool {
+    all.len() <= LISTED_MAX || matches!(candidate.verdict, Verdict::Eligible { .. })
+}
+
+/// Exclusions by reason, where they are not listed.
+fn counted(all: &[Candidate]) -> Vec<(Cow<'static, str>, u32)> {
+    if all.len() <= LISTED_MAX {
+        return Vec::new();
+    }
+    let mut counts = [0u32; Exclusion::ALL.len()];
+    for candidate in all {
+        if let Verdict::Excluded(reason) = candidate.verdict {
+            counts[reason as usize] += 1;
+        }
+    }
+    let nonzero = Exclusion::ALL.iter().zip(counts).filter(|(_, n)| *n > 0);
+    nonzero.map(|(reason, n)| (reason.as_str().into(), n)).collect()
 }
 
 /// RFC 3339 with milliseconds, UTC; the epoch for instants outside the calendar.

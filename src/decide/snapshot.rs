@@ -331,3 +331,20 @@ impl Catalog {
         all.map(|c| c.window_ms).max().unwrap_or(0)
     }
 }
+
+impl LiveModel {
+    /// No model: every offer's prior answers.
+    #[must_use]
+    pub fn prior(catalog: &Catalog) -> LiveModel {
+        LiveModel {
+            name: "prior".into(),
+            version: "0".into(),
+            label: "prior@0".into(),
+            scorer: None,
+            vocabulary: catalog.vocabulary.clone(),
+            inputs: Vec::new(),
+            own_inputs: Vec::new(),
+            own: Vec::new(),
+        }
+    }
+}

@@ -1,4 +1,8 @@
 //! The integration tests: one binary, one module per question.
 
+mod decide;
 mod growthbook;
 mod transport;
+
+#[path = "../support/mod.rs"]
+mod support;
