@@ -1,3 +1,4 @@
 //! offerd from outside, one module per subject.
 
 mod growthbook;
+mod ledger;
