@@ -5,5 +5,6 @@
 
 pub mod decide;
 pub mod domain;
+pub mod ledger;
 pub mod listener;
 pub mod model;

@@ -2,6 +2,7 @@
 
 mod decide;
 mod growthbook;
+mod ledger;
 mod transport;
 
 #[path = "../support/mod.rs"]
