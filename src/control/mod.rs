@@ -1,0 +1,3 @@
+//! The control plane: prepares what decisions read, and never answers a customer itself.
+
+pub mod catalog;
