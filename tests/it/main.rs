@@ -1,3 +1,4 @@
-//! Everything that is tested from outside, in one binary.
+//! offerd from outside, one module per subject.
 
 mod catalog;
+mod growthbook;
