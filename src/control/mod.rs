@@ -388,3 +388,6 @@ fn choose_model(
     state.model = None;
     Ok(Some(Arc::new(model)))
 }
+//! The control plane: prepares what decisions read, and never answers a customer itself.
+
+pub mod catalog;

@@ -132,7 +132,8 @@ impl Vocabulary {
 }
 
 /// The name without the prefix that says where it is from.
-fn canonical(name: &str) -> &str {
+#[must_use]
+pub fn canonical(name: &str) -> &str {
     const PREFIXES: [&str; 5] = [
         "appointment.",
         "customer.",

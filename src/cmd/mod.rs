@@ -1,0 +1,3 @@
+//! What the commands do, one file each; `main` parses their arguments.
+
+pub mod catalog;

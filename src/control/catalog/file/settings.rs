@@ -1,0 +1,431 @@
+//! What a catalog says once: the operator, consent, care, caps, exploration, and its own words.
+
+use crate::control::catalog::fields::{Fields, Item};
+use crate::control::catalog::limits::{
+    CAP_COUNT_MAX, CAP_HOURS_MAX, CAPS_MAX, CATEGORY_VALUES_MAX, FEATURES_MAX, GROUP_VALUES_MAX,
+    GROUPS_MAX, NAME_CHARS_MAX, TEMPERATURE, TRIGGERS_MAX,
+};
+use crate::control::catalog::mistake::{Notes, Place, Placed};
+use crate::control::catalog::tree::Value;
+use crate::decide::condition::Groups;
+use crate::decide::explore::Explorer;
+use crate::decide::inputs::{Fixed, canonical};
+use crate::decide::snapshot::{Cap, CarePolicy};
+use crate::domain::{Consent, Currency};
+
+/// Everything but placements and offers.
+pub struct Settings {
+    /// `[operator]`.
+    pub operator: Operator,
+    /// `[consent]`.
+    pub consent: Consent,
+    /// `[care]`.
+    pub care: CarePolicy,
+    /// `[caps]`.
+    pub selling_caps: Vec<Cap>,
+    /// `[explorer]`.
+    pub explorer: Explorer,
+    /// `[features]`.
+    pub features: Vec<FeatureEntry>,
+    /// `[groups]`.
+    pub groups: Groups,
+    /// `[triggers]`.
+    pub triggers: Vec<Box<str>>,
+}
+
+/// `[operator]`: whose catalog it is.
+pub struct Operator {
+    /// What every amount is in.
+    pub currency: Currency,
+    /// Where hours and dates without a zone are told.
+    pub time_zone: jiff::tz::TimeZone,
+    /// The locale that every offer has words in.
+    pub default_locale: Placed<Box<str>>,
+}
+
+/// A customer feature that conditions and texts may name.
+pub struct FeatureEntry {
+    /// As requests send it.
+    pub name: Box<str>,
+    /// What its values are.
+    pub kind: FeatureKind,
+}
+
+/// What the values of a customer feature are.
+pub enum FeatureKind {
+    /// A number within these bounds.
+    Number(f64, f64),
+    /// One of these strings; any string where the list is empty.
+    Category(Vec<Box<str>>),
+    /// `true` or `false`.
+    Boolean,
+}
+
+/// The kinds of an explorer, before their parameters.
+#[derive(Clone, Copy)]
+enum ExplorerKind {
+    Deterministic,
+    EpsilonGreedy,
+    Softmax,
+}
+
+/// The kinds of a feature, before their bounds.
+#[derive(Clone, Copy)]
+enum KindWord {
+    Number,
+    Category,
+    Boolean,
+}
+
+/// A cap's `per`: hours of a sliding window.
+const PERIODS: [(&str, i64); 5] = [
+    ("hour", 1),
+    ("day", 24),
+    ("week", 7 * 24),
+    ("month", 30 * 24),
+    ("year", 365 * 24),
+];
+
+const MS_PER_HOUR: i64 = 3_600_000;
+
+impl Settings {
+    pub(super) fn read(fields: &mut Fields<'_>, notes: &Notes) -> Settings {
+        let operator = fields.need("operator", "a table with currency and time_zone");
+        let operator = operator.and_then(Fields::open);
+        Settings {
+            operator: Operator::read(operator),
+            consent: consent(fields.table("consent")),
+            care: care(fields.table("care")),
+            selling_caps: selling_caps(fields.table("caps")),
+            explorer: fields
+                .take("explorer")
+                .and_then(explorer)
+                .unwrap_or(EXPLORER_DEFAULT),
+            features: features(fields.table("features"), notes),
+            groups: groups(fields.table("groups"), notes),
+            triggers: triggers(fields.table("triggers"), notes),
+        }
+    }
+}
+
+impl Operator {
+    fn read(fields: Option<Fields<'_>>) -> Operator {
+        let mut operator = Operator {
+            currency: Currency::new("XXX").expect("three capitals"),
+            time_zone: jiff::tz::TimeZone::UTC,
+            default_locale: Placed {
+                value: "en".into(),
+                place: Place::default(),
+            },
+        };
+        let Some(mut fields) = fields else {
+            return operator;
+        };
+        fields
+            .take("name")
+            .and_then(|item| item.text(NAME_CHARS_MAX));
+        if let Some(item) = fields.need("currency", "an ISO 4217 code such as \"USD\"") {
+            match item.text(3).and_then(Currency::new) {
+                Some(currency) => operator.currency = currency,
+                None => item.note(format!(
+                    "expected an ISO 4217 code of three capitals such as \"USD\", found {}",
+                    item.node
+                )),
+            }
+        }
+        if let Some(item) = fields.need("time_zone", "an IANA name such as \"America/Denver\"") {
+            match item.text(NAME_CHARS_MAX).and_then(time_zone) {
+                Some(zone) => operator.time_zone = zone,
+                None => item.note(format!(
+                    "expected an IANA time zone such as \"America/Denver\", found {}",
+                    item.node
+                )),
+            }
+        }
+        if let Some(item) = fields.take("default_locale")
+            && let Some(tag) = locale(&item)
+        {
+            operator.default_locale = item.placed(tag);
+        }
+        fields.close();
+        operator
+    }
+}
+
+/// The zone from the tables inside the program: a decision replays the same on any machine.
+fn time_zone(name: &str) -> Option<jiff::tz::TimeZone> {
+    jiff::tz::TimeZoneDatabase::bundled().get(name).ok()
+}
+
+/// A BCP 47 tag by its shape: `en`, `en-US`, `zh-Hant-TW`.
+pub(super) fn locale(item: &Item<'_>) -> Option<Box<str>> {
+    let tag = item.text(35)?;
+    let mut parts = tag.split('-');
+    let language = parts
+        .next()
+        .is_some_and(|p| (2..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphabetic()));
+    let rest =
+        parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()));
+    if language && rest {
+        return Some(tag.into());
+    }
+    item.note(format!(
+        "expected a language tag such as \"en\" or \"en-US\", found {tag:?}"
+    ));
+    None
+}
+
+/// Nobody is presumed to have agreed.
+fn consent(fields: Option<Fields<'_>>) -> Consent {
+    let mut consent = Consent {
+        personalization: false,
+        marketing: false,
+        measurement: false,
+    };
+    if let Some(mut fields) = fields {
+        let mut read = |key, flag: &mut bool| {
+            if let Some(value) = fields.take(key).and_then(|item| item.flag()) {
+                *flag = value;
+            }
+        };
+        read("personalization", &mut consent.personalization);
+        read("marketing", &mut consent.marketing);
+        read("measurement", &mut consent.measurement);
+        fields.close();
+    }
+    consent
+}
+
+/// Service comes before selling unless the catalog says otherwise, sign by sign.
+fn care(fields: Option<Fields<'_>>) -> CarePolicy {
+    let mut care = CarePolicy {
+        open_issue: true,
+        payment_hardship: true,
+        rating_max: Some(2),
+        delay_seconds_min: Some(30 * 60),
+        reschedules_min: Some(2),
+    };
+    let Some(mut fields) = fields else {
+        return care;
+    };
+    if let Some(flag) = fields.take("open_issue").and_then(|item| item.flag()) {
+        care.open_issue = flag;
+    }
+    if let Some(flag) = fields.take("payment_hardship").and_then(|item| item.flag()) {
+        care.payment_hardship = flag;
+    }
+    if let Some(item) = fields.take("rating_max") {
+        care.rating_max = unless_false(&item, 1..=4);
+    }
+    if let Some(item) = fields.take("delay_seconds_min") {
+        care.delay_seconds_min = unless_false(&item, 1..=86_400);
+    }
+    if let Some(item) = fields.take("reschedules_min") {
+        care.reschedules_min = unless_false(&item, 1..=100);
+    }
+    fields.close();
+    care
+}
+
+/// A threshold, or `false` where the sign shall not count.
+fn unless_false<T: TryFrom<i64>>(
+    item: &Item<'_>,
+    range: std::ops::RangeInclusive<i64>,
+) -> Option<T> {
+    match item.node.value {
+        Value::Flag(false) => None,
+        Value::Integer(_) => item.small(range),
+        _ => {
+            let (from, to) = (range.start(), range.end());
+            let found = item.node;
+            item.note(format!(
+                "expected a whole number from {from} to {to}, or false; found {found}"
+            ));
+            None
+        }
+    }
+}
+
+fn selling_caps(fields: Option<Fields<'_>>) -> Vec<Cap> {
+    let Some(mut fields) = fields else {
+        return Vec::new();
+    };
+    let caps = caps(&mut fields, "selling");
+    fields.close();
+    caps
+}
+
+/// A list of `{ count, per }` or `{ count, window_hours }`.
+pub(super) fn caps(fields: &mut Fields<'_>, key: &'static str) -> Vec<Cap> {
+    let items = fields.list(key, CAPS_MAX);
+    items.into_iter().filter_map(cap).collect()
+}
+
+fn cap(item: Item<'_>) -> Option<Cap> {
+    let mut fields = Fields::open(item.clone())?;
+    let count = fields
+        .need("count", "how many showings are allowed")
+        .and_then(|item| item.small(1..=CAP_COUNT_MAX));
+    let per = fields.take("per");
+    let hours = fields.take("window_hours");
+    let window = match (per, hours) {
+        (Some(per), None) => per.one_of(&PERIODS),
+        (None, Some(hours)) => hours.integer(1..=CAP_HOURS_MAX),
+        _ => {
+            item.note("expected either `per` (hour, day, week, month, year) or `window_hours`");
+            None
+        }
+    };
+    fields.close();
+    Some(Cap {
+        count: count?,
+        window_ms: window? * MS_PER_HOUR,
+    })
+}
+
+/// Explores a little everywhere: without it the log could never judge another policy.
+const EXPLORER_DEFAULT: Explorer = Explorer::Softmax {
+    temperature: 0.25,
+    floor: 0.05,
+};
+
+/// `[explorer]`, or a placement's own.
+pub(super) fn explorer(item: Item<'_>) -> Option<Explorer> {
+    let mut fields = Fields::open(item)?;
+    let kind = fields
+        .need("kind", "deterministic, epsilon_greedy or softmax")
+        .and_then(|item| {
+            item.one_of(&[
+                ("deterministic", ExplorerKind::Deterministic),
+                ("epsilon_greedy", ExplorerKind::EpsilonGreedy),
+                ("softmax", ExplorerKind::Softmax),
+            ])
+        });
+    let mut share = |key, default| {
+        fields
+            .take(key)
+            .map_or(Some(default), |item| item.number(0.0..=1.0))
+    };
+    let explorer = match kind? {
+        ExplorerKind::Deterministic => Some(Explorer::Deterministic),
+        ExplorerKind::EpsilonGreedy => {
+            share("epsilon", 0.1).map(|epsilon| Explorer::EpsilonGreedy { epsilon })
+        }
+        ExplorerKind::Softmax => {
+            let floor = share("floor", 0.05);
+            let temperature = fields
+                .take("temperature")
+                .map_or(Some(0.25), |item| item.number(TEMPERATURE));
+            floor
+                .zip(temperature)
+                .map(|(floor, temperature)| Explorer::Softmax { temperature, floor })
+        }
+    };
+    fields.close();
+    explorer
+}
+
+fn features(fields: Option<Fields<'_>>, notes: &Notes) -> Vec<FeatureEntry> {
+    let entries = entries(fields, notes, FEATURES_MAX);
+    let features = entries.into_iter().filter_map(|(name, item)| {
+        if !may_name_feature(name) {
+            item.note(format!(
+                "expected a name of 1 to 64 characters without the meaning that `{name}` has of its own"
+            ));
+        }
+        let kind = feature_kind(item)?;
+        Some(FeatureEntry {
+            name: name.into(),
+            kind,
+        })
+    });
+    features.collect()
+}
+
+/// Whether a name is free for a feature: not an attribute's, not a trigger's, without a prefix.
+fn may_name_feature(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && !name.starts_with('$')
+        && canonical(name) == name
+        && name.parse::<Fixed>().is_err()
+        && !name.ends_with(".count")
+        && !name.ends_with(".age_ms")
+}
+
+fn feature_kind(item: Item<'_>) -> Option<FeatureKind> {
+    let mut fields = Fields::open(item)?;
+    let kind = fields
+        .need("kind", "number, category or boolean")
+        .and_then(|item| {
+            item.one_of(&[
+                ("number", KindWord::Number),
+                ("category", KindWord::Category),
+                ("boolean", KindWord::Boolean),
+            ])
+        });
+    let kind = match kind? {
+        KindWord::Boolean => FeatureKind::Boolean,
+        KindWord::Category => {
+            let values = fields.list("values", CATEGORY_VALUES_MAX);
+            let values = values.iter().filter_map(|item| item.text(NAME_CHARS_MAX));
+            FeatureKind::Category(values.map(Into::into).collect())
+        }
+        KindWord::Number => {
+            let mut bound = |key, open| {
+                let item = fields.take(key);
+                item.and_then(|item| item.number(f64::MIN..=f64::MAX))
+                    .unwrap_or(open)
+            };
+            let (min, max) = (bound("min", f64::NEG_INFINITY), bound("max", f64::INFINITY));
+            if min > max {
+                let message = format!("expected min to be at most max, found {min} and {max}");
+                fields.note(message);
+            }
+            FeatureKind::Number(min, max)
+        }
+    };
+    fields.close();
+    Some(kind)
+}
+
+fn groups(fields: Option<Fields<'_>>, notes: &Notes) -> Groups {
+    let entries = entries(fields, notes, GROUPS_MAX);
+    let groups = entries.into_iter().map(|(name, item)| {
+        let values = item.list(GROUP_VALUES_MAX);
+        (
+            name.to_owned(),
+            values.iter().map(|v| v.node.to_json()).collect(),
+        )
+    });
+    groups.collect()
+}
+
+fn triggers(fields: Option<Fields<'_>>, notes: &Notes) -> Vec<Box<str>> {
+    let entries = entries(fields, notes, TRIGGERS_MAX);
+    let names = entries.into_iter().filter_map(|(name, item)| {
+        item.text(NAME_CHARS_MAX)?;
+        Some(name.into())
+    });
+    names.collect()
+}
+
+/// The entries of a table whose keys the operator makes up.
+fn entries<'a>(
+    fields: Option<Fields<'a>>,
+    notes: &Notes,
+    entries_max: usize,
+) -> Vec<(&'a str, Item<'a>)> {
+    let Some(mut fields) = fields else {
+        return Vec::new();
+    };
+    let mut entries = fields.take_all();
+    if entries.len() > entries_max {
+        let found = entries.len();
+        notes.add(
+            &fields.place,
+            format!("expected at most {entries_max} entries, found {found}"),
+        );
+        entries.truncate(entries_max);
+    }
+    entries
+}
