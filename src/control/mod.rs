@@ -391,3 +391,6 @@ fn choose_model(
 //! The control plane: prepares what decisions read, and never answers a customer itself.
 
 pub mod catalog;
+//! The control plane: prepares what the data path reads, and swaps it in whole.
+
+pub mod bind;
