@@ -6,19 +6,6 @@ mod support;
 use offerd::decide::{Scratch, decide};
 use offerd::domain::{Exposure, Facts, NameHash, Phase, PlacementAsk, Request};
 
-const MODELS: [(&str, &str, &[u8]); 2] = [
-    (
-        "linear",
-        include_str!("../models/propensity-linear/manifest.json"),
-        include_bytes!("../models/propensity-linear/artifact.json"),
-    ),
-    (
-        "forest",
-        include_str!("../models/propensity-forest/manifest.json"),
-        include_bytes!("../models/propensity-forest/artifact.json"),
-    ),
-];
-
 /// Every phase, with all the demo's placements asked for, several decisions each.
 fn requests(snapshot: &offerd::decide::snapshot::Snapshot) -> Vec<Request<'_>> {
     let mut requests = Vec::new();
@@ -30,7 +17,11 @@ fn requests(snapshot: &offerd::decide::snapshot::Snapshot) -> Vec<Request<'_>> {
                 .catalog
                 .placements
                 .iter()
-                .map(|p| PlacementAsk { id: &p.id, count: 3, exclude_offers: vec!["none"] })
+                .map(|p| PlacementAsk {
+                    id: &p.id,
+                    count: 3,
+                    exclude_offers: vec!["none"],
+                })
                 .collect();
             requests.push(request);
         }
@@ -40,9 +31,15 @@ fn requests(snapshot: &offerd::decide::snapshot::Snapshot) -> Vec<Request<'_>> {
 
 fn check(what: &str, snapshot: &offerd::decide::snapshot::Snapshot) {
     let requests = requests(snapshot);
-    let exposure =
-        Exposure { offer: NameHash(1), sells: true, at: support::NOON, confirmed: true };
-    let facts = Facts { exposures: vec![exposure; 3] };
+    let exposure = Exposure {
+        offer: NameHash(1),
+        sells: true,
+        at: support::NOON,
+        confirmed: true,
+    };
+    let facts = Facts {
+        exposures: vec![exposure; 3],
+    };
     let mut scratch = Scratch::default();
     for request in &requests {
         decide(snapshot, request, &facts, &mut scratch);
@@ -50,17 +47,22 @@ fn check(what: &str, snapshot: &offerd::decide::snapshot::Snapshot) {
     let mut shown = 0;
     let allocations = allocation_counter::measure(|| {
         for request in &requests {
-            shown += decide(snapshot, request, &facts, &mut scratch).choices.len();
+            shown += decide(snapshot, request, &facts, &mut scratch)
+                .choices
+                .len();
         }
     });
-    assert!(shown > 100, "{what}: only {shown} offers were shown, so this proves nothing");
+    assert!(
+        shown > 100,
+        "{what}: only {shown} offers were shown, so this proves nothing"
+    );
     assert_eq!(allocations.count_total, 0, "{what}: {allocations:?}");
 }
 
 #[test]
 fn deciding_does_not_allocate() {
     check("prior", &support::by_prior(support::DEMO));
-    for (what, manifest, artifact) in MODELS {
-        check(what, &support::by_model(manifest, artifact));
+    for name in ["propensity-linear", "propensity-forest"] {
+        check(name, &support::by_model(name));
     }
 }

@@ -21,17 +21,18 @@ pub struct BindError {
     pub problem: String,
 }
 
-/// Binds a model to a catalog that is not serving yet.
+/// Binds a model to a catalog.
 ///
-/// The catalog's vocabulary learns the names that only the model looks at; keys given out before stay
-/// as they are. Even after an error the catalog is good for use.
+/// The catalog may be serving already, so its vocabulary is copied: the copy learns the names that only
+/// the model looks at, and every key of the catalog means the same in it.
 ///
 /// # Errors
 /// Names the first feature that has no place in a request or in the catalog's offers.
-pub fn bind(model: &Model, catalog: &mut Catalog) -> Result<LiveModel, BindError> {
+pub fn bind(model: &Model, catalog: &Catalog) -> Result<LiveModel, BindError> {
     let features = &model.manifest.features;
+    let mut vocabulary = catalog.vocabulary.clone();
     let inputs = (features.iter())
-        .map(|feature| input(feature, &mut catalog.vocabulary))
+        .map(|feature| input(feature, &mut vocabulary))
         .collect::<Result<Vec<_>, _>>()?;
     let own_inputs = (0_u16..)
         .zip(&inputs)
@@ -49,24 +50,11 @@ pub fn bind(model: &Model, catalog: &mut Catalog) -> Result<LiveModel, BindError
         version: model.manifest.version.as_str().into(),
         label: model.manifest.label().into(),
         scorer: Some(Arc::clone(&model.scorer) as _),
+        vocabulary,
         inputs,
         own_inputs,
         own,
     })
-}
-
-/// What scores where no model is live: each offer's own prior.
-#[must_use]
-pub fn prior() -> LiveModel {
-    LiveModel {
-        name: "prior".into(),
-        version: "0".into(),
-        label: "prior".into(),
-        scorer: None,
-        inputs: Vec::new(),
-        own_inputs: Vec::new(),
-        own: Vec::new(),
-    }
 }
 
 fn input(feature: &Feature, vocabulary: &mut Vocabulary) -> Result<Input, BindError> {

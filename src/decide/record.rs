@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
 use crate::domain::{
-    Appointment, Candidate, Care, Channel, Consent, Customer, Decision, DecisionId, Effort, Exclusion, Exposure, Facts,
-    FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request, SubjectKey, Technician, Trigger,
-    Verdict,
+    Appointment, Candidate, Care, Channel, Consent, Customer, Decision, DecisionId, Effort,
+    Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request,
+    SubjectKey, Technician, Trigger, Verdict,
 };
 
 /// The version of this form. A reader refuses a higher one.
@@ -594,7 +594,9 @@ fn counted(all: &[Candidate]) -> Vec<(Cow<'static, str>, u32)> {
         }
     }
     let nonzero = Exclusion::ALL.iter().zip(counts).filter(|(_, n)| *n > 0);
-    nonzero.map(|(reason, n)| (reason.as_str().into(), n)).collect()
+    nonzero
+        .map(|(reason, n)| (reason.as_str().into(), n))
+        .collect()
 }
 
 /// RFC 3339 with milliseconds, UTC; the epoch for instants outside the calendar.

@@ -30,7 +30,11 @@ fn catalog(explorer: &str) -> String {
 }
 
 fn ask(id: &'static str, count: u8) -> Vec<PlacementAsk<'static>> {
-    vec![PlacementAsk { id, count, exclude_offers: vec![] }]
+    vec![PlacementAsk {
+        id,
+        count,
+        exclude_offers: vec![],
+    }]
 }
 
 /// Slates over many decision ids, each with how often it came and the joint propensity it was given.
@@ -43,11 +47,21 @@ fn slates(text: &str, count: u8, draws: u32) -> HashMap<Vec<u32>, (u32, f64)> {
         request.placements = ask("p", count);
         let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
         let outcome = &decision.placements[0];
-        let product: f64 = decision.choices.iter().map(|c| c.propensity.get()).product();
-        assert!((product - outcome.joint).abs() < 1e-12, "the joint is the product of the ranks");
+        let product: f64 = decision
+            .choices
+            .iter()
+            .map(|c| c.propensity.get())
+            .product();
+        assert!(
+            (product - outcome.joint).abs() < 1e-12,
+            "the joint is the product of the ranks"
+        );
         let slate = decision.choices.iter().map(|c| c.offer.0).collect();
         let entry = seen.entry(slate).or_insert((0, outcome.joint));
-        assert_eq!(entry.1, outcome.joint, "a slate's propensity does not depend on the draw");
+        assert_eq!(
+            entry.1, outcome.joint,
+            "a slate's propensity does not depend on the draw"
+        );
         entry.0 += 1;
     }
     seen
@@ -57,7 +71,7 @@ fn slates(text: &str, count: u8, draws: u32) -> HashMap<Vec<u32>, (u32, f64)> {
 /// compare with the logged joint propensity; they sum to 1 over all slates that can occur.
 #[track_caller]
 fn check_propensities(explorer: &str, count: u8, expected_slates: usize) {
-    const DRAWS: u32 = 200_000;
+    const DRAWS: u32 = 60_000;
     let seen = slates(&catalog(explorer), count, DRAWS);
     assert_eq!(seen.len(), expected_slates, "{explorer}: {seen:?}");
     let sum: f64 = seen.values().map(|(_, p)| p).sum();
@@ -66,7 +80,10 @@ fn check_propensities(explorer: &str, count: u8, expected_slates: usize) {
         let expected = p * f64::from(DRAWS);
         let deviation = (expected * (1.0 - p)).sqrt().max(1.0);
         let off = (f64::from(n) - expected).abs() / deviation;
-        assert!(off < 4.5, "{explorer}: {slate:?} came {n} times, expected {expected:.1}");
+        assert!(
+            off < 4.5,
+            "{explorer}: {slate:?} came {n} times, expected {expected:.1}"
+        );
     }
 }
 
@@ -106,31 +123,54 @@ fn demo(change: impl FnOnce(&mut Request<'static>)) -> (Vec<OfferClass>, Vec<Exc
 fn nothing_is_sold_to_a_customer_in_care() {
     type Change = fn(&mut Request<'static>);
     let troubles: [(&str, Change); 4] = [
-        ("open issue", |r| r.customer.care = Care { open_issue: true, ..Care::default() }),
-        ("hardship", |r| r.customer.care = Care { payment_hardship: true, ..Care::default() }),
-        ("bad rating", |r| {
-            r.customer.care = Care { last_rating: Some(1), ..Care::default() };
+        ("open issue", |r| {
+            r.customer.care = Care {
+                open_issue: true,
+                ..Care::default()
+            }
         }),
-        ("very late", |r| r.appointment.delay_seconds = Some(3 * 3_600)),
+        ("hardship", |r| {
+            r.customer.care = Care {
+                payment_hardship: true,
+                ..Care::default()
+            }
+        }),
+        ("bad rating", |r| {
+            r.customer.care = Care {
+                last_rating: Some(1),
+                ..Care::default()
+            };
+        }),
+        ("very late", |r| {
+            r.appointment.delay_seconds = Some(3 * 3_600)
+        }),
     ];
     for (what, trouble) in troubles {
         for &phase in Phase::ALL {
-            let (shown, reasons) = demo(|r| {
+            let (shown, _) = demo(|r| {
                 r.appointment.phase = phase;
                 trouble(r);
             });
-            assert!(shown.iter().all(|c| *c == OfferClass::Care), "{what} {phase}: {shown:?}");
-            let _ = reasons;
+            assert!(
+                shown.iter().all(|c| *c == OfferClass::Care),
+                "{what} {phase}: {shown:?}"
+            );
         }
         let (_, reasons) = demo(trouble);
-        assert!(reasons.contains(&Exclusion::CareOnly), "{what}: {reasons:?}");
+        assert!(
+            reasons.contains(&Exclusion::CareOnly),
+            "{what}: {reasons:?}"
+        );
     }
 }
 
 #[test]
 fn without_consent_to_marketing_nothing_is_sold() {
     let (shown, reasons) = demo(|r| {
-        r.customer.consent = Consent { marketing: false, ..r.customer.consent };
+        r.customer.consent = Consent {
+            marketing: false,
+            ..r.customer.consent
+        };
     });
     assert!(shown.iter().all(|c| !c.sells()), "{shown:?}");
     assert!(reasons.contains(&Exclusion::NoConsent));
@@ -139,20 +179,38 @@ fn without_consent_to_marketing_nothing_is_sold() {
 #[test]
 fn an_offer_is_shown_once_per_answer_and_not_beside_what_is_on_the_page() {
     let text = catalog("kind = \"epsilon_greedy\"\nepsilon = 0.5")
-        .replace("[[placement]]\nid = \"p\"", "[[placement]]\nid = \"q\"\nname = \"Q\"\ncount_max = 4\n[[placement]]\nid = \"p\"")
+        .replace(
+            "[[placement]]\nid = \"p\"",
+            "[[placement]]\nid = \"q\"\nname = \"Q\"\ncount_max = 4\n[[placement]]\nid = \"p\"",
+        )
         .replace("placements = [\"p\"]", "placements = [\"p\", \"q\"]");
     let snapshot = support::by_prior(&text);
     let mut scratch = Scratch::default();
     for i in 0..500 {
         let mut request = support::request(i);
         request.placements = vec![
-            PlacementAsk { id: "p", count: 2, exclude_offers: vec!["o0"] },
-            PlacementAsk { id: "q", count: 4, exclude_offers: vec![] },
+            PlacementAsk {
+                id: "p",
+                count: 2,
+                exclude_offers: vec!["o0"],
+            },
+            PlacementAsk {
+                id: "q",
+                count: 4,
+                exclude_offers: vec![],
+            },
         ];
         let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
         let mut shown: Vec<u32> = decision.choices.iter().map(|c| c.offer.0).collect();
-        assert_eq!(shown.len(), 4, "three are left for p, which takes two; q takes the rest");
-        assert!(decision.choices[..2].iter().all(|c| c.offer.0 != 0), "o0 is on the page");
+        assert_eq!(
+            shown.len(),
+            4,
+            "three are left for p, which takes two; q takes the rest"
+        );
+        assert!(
+            decision.choices[..2].iter().all(|c| c.offer.0 != 0),
+            "o0 is on the page"
+        );
         shown.sort_unstable();
         shown.dedup();
         assert_eq!(shown.len(), 4, "no offer twice");
@@ -161,13 +219,15 @@ fn an_offer_is_shown_once_per_answer_and_not_beside_what_is_on_the_page() {
 
 #[test]
 fn caps_hold_within_one_answer_too() {
-    let text = catalog("kind = \"deterministic\"")
-        .replace("[explorer]", "[caps]\nselling = [{ count = 3, window_hours = 24 }]\n[explorer]");
+    let text = catalog("kind = \"deterministic\"").replace(
+        "[explorer]",
+        "[caps]\nselling = [{ count = 3, window_hours = 24 }]\n[explorer]",
+    );
     let snapshot = support::by_prior(&text);
     let mut scratch = Scratch::default();
     let mut request = support::request(1);
     request.placements = ask("p", 4);
-    let seen = |ago_ms| Exposure {
+    let seen = |ago_ms: i64| Exposure {
         offer: NameHash(77),
         sells: true,
         at: support::NOON.plus(-ago_ms),
@@ -194,7 +254,10 @@ fn what_cannot_be_answered_says_why() {
     let mut request = support::request(1);
     request.placements = ask("no_such_place", 1);
     let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
-    assert_eq!(decision.placements[0].no_offer, Some(Exclusion::UnknownPlacement));
+    assert_eq!(
+        decision.placements[0].no_offer,
+        Some(Exclusion::UnknownPlacement)
+    );
 
     request.placements = ask("tracker_hero", 1);
     request.effort = Effort::Nothing;
@@ -205,10 +268,7 @@ fn what_cannot_be_answered_says_why() {
 
 #[test]
 fn a_record_makes_the_same_decision_again() {
-    let snapshot = support::by_model(
-        include_str!("../../models/propensity-forest/manifest.json"),
-        include_bytes!("../../models/propensity-forest/artifact.json"),
-    );
+    let snapshot = support::by_model("propensity-forest");
     let mut scratch = Scratch::default();
     let mut again = Scratch::default();
     let exposure = Exposure {
@@ -217,7 +277,9 @@ fn a_record_makes_the_same_decision_again() {
         at: support::NOON.plus(-60_000),
         confirmed: true,
     };
-    let facts = Facts { exposures: vec![exposure] };
+    let facts = Facts {
+        exposures: vec![exposure],
+    };
     let mut shown = 0;
     for i in 0..2_000u32 {
         let mut request = support::request(u128::from(i) * 0x9E37_79B9_7F4A_7C15);

@@ -1,5 +1,6 @@
 //! What several test programs need: snapshots and requests made without a server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use offerd::control::{bind, catalog};
@@ -19,15 +20,34 @@ pub const NOON: Millis = Millis(1_763_830_800_000);
 pub fn by_prior(text: &str) -> Snapshot {
     let catalog = catalog::read(text).unwrap_or_else(|m| panic!("catalog: {m}"));
     let model = Arc::new(LiveModel::prior(&catalog));
-    Snapshot { epoch: 1, salt: 7, catalog, model }
+    Snapshot {
+        epoch: 1,
+        salt: 7,
+        catalog,
+        model,
+    }
 }
 
-/// A snapshot of the demo operator, scored by a shipped model.
-pub fn by_model(manifest: &str, artifact: &[u8]) -> Snapshot {
+/// A snapshot of the demo operator, scored by the model shipped under `models/`.
+pub fn by_model(name: &str) -> Snapshot {
+    let file = |what: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("models")
+            .join(name)
+            .join(what);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    };
     let catalog = catalog::read(DEMO).unwrap_or_else(|m| panic!("catalog: {m}"));
-    let model = offerd::model::load(manifest, artifact).expect("shipped models load");
+    let manifest = String::from_utf8(file("manifest.json")).expect("JSON is UTF-8");
+    let model =
+        offerd::model::load(&manifest, &file("artifact.json")).expect("shipped models load");
     let model = Arc::new(bind::bind(&model, &catalog).expect("shipped models fit"));
-    Snapshot { epoch: 1, salt: 7, catalog, model }
+    Snapshot {
+        epoch: 1,
+        salt: 7,
+        catalog,
+        model,
+    }
 }
 
 /// A customer with everything told, on their phone while the technician is on the way.
@@ -69,16 +89,36 @@ pub fn request(decision: u128) -> Request<'static> {
             ],
             segments: vec!["new_mover"],
             products: vec!["internet_500"],
-            consent: Consent { personalization: true, marketing: true, measurement: true },
+            consent: Consent {
+                personalization: true,
+                marketing: true,
+                measurement: true,
+            },
             care: Care::default(),
         },
         triggers: vec![
-            Trigger { name: "page_viewed", count: 1, age_ms: 60_000 },
-            Trigger { name: "map_viewed", count: 3, age_ms: 4_200 },
+            Trigger {
+                name: "page_viewed",
+                count: 1,
+                age_ms: 60_000,
+            },
+            Trigger {
+                name: "map_viewed",
+                count: 3,
+                age_ms: 4_200,
+            },
         ],
         placements: vec![
-            PlacementAsk { id: "tracker_hero", count: 2, exclude_offers: vec![] },
-            PlacementAsk { id: "map_card", count: 1, exclude_offers: vec![] },
+            PlacementAsk {
+                id: "tracker_hero",
+                count: 2,
+                exclude_offers: vec![],
+            },
+            PlacementAsk {
+                id: "map_card",
+                count: 1,
+                exclude_offers: vec![],
+            },
         ],
     }
 }
