@@ -56,6 +56,8 @@ pub struct Attributed<'a> {
     pub subject: Option<SubjectKey>,
     /// Hash of the offer's id.
     pub offer_hash: NameHash,
+    /// Whether its class sells.
+    pub sells: bool,
     /// The offer's id, or its hash in hexadecimal where no catalog since the start has had it.
     pub offer: &'a str,
     /// The placement's id, or its hash likewise.
@@ -195,8 +197,7 @@ pub fn event(
         decision: attributed.map(|a| a.decision.0),
         route,
         subject: attributed.and_then(|a| a.subject).map(|s| s.0),
-        // Confirming needs the offer only: whether it sells is known from the reservation.
-        shown: attributed.iter().map(|a| Shown { offer: a.offer_hash.0, sells: false }).collect(),
+        shown: attributed.iter().map(|a| Shown { offer: a.offer_hash.0, sells: a.sells }).collect(),
         id: id.into(),
         offer: attributed.map(|a| a.offer.into()),
         placement: attributed.map(|a| a.placement.into()),
