@@ -1,4 +1,5 @@
 //! offerd from outside, one module per subject.
 
+mod architecture;
 mod growthbook;
 mod ledger;
