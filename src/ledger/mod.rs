@@ -161,7 +161,8 @@ impl Ledger {
 
     /// Runs `visit` on the subject's account as of `now`, with the account locked.
     ///
-    /// An account that is not there is empty, and is only kept if something was put into it.
+    /// An account that is not there is empty, and is only kept if something was put into it. `visit`
+    /// must not come back to the ledger: it would wait for itself.
     pub fn with<R>(
         &self,
         subject: SubjectKey,

@@ -294,6 +294,20 @@ fn ledger_frees_what_nobody_saw_and_counts_what_is_seen_late() {
 }
 
 #[test]
+fn ledger_learns_from_the_decision_that_an_offer_sells() {
+    let ledger = Ledger::new(LedgerConfig::default());
+    let subject = SubjectKey(7);
+    // Whoever wrote the impression may not have known the offer any more.
+    let mut impression = entry(EntryKind::Impression, 7, 1, &[3], START.plus(500));
+    impression.shown[0].sells = false;
+    ledger.apply(&impression);
+    ledger.apply(&entry(EntryKind::Decision, 7, 1, &[3], START));
+    ledger.apply(&impression);
+    let seen = facts(&ledger, subject, START.plus(1_000), DAY_MS);
+    assert_eq!(seen.iter().map(|e| e.sells).collect::<Vec<_>>(), [true]);
+}
+
+#[test]
 fn ledger_counts_on_when_the_clock_is_set_back() {
     let ledger = Ledger::new(LedgerConfig::default());
     let subject = SubjectKey(7);

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per question.
 
+mod architecture;
 mod catalog;
 mod decide;
 mod growthbook;
