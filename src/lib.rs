@@ -5,4 +5,5 @@
 
 pub mod decide;
 pub mod domain;
+pub mod journal;
 pub mod model;

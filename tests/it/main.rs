@@ -1,0 +1,3 @@
+//! One binary for every test that uses the product as a whole.
+
+mod journal;
