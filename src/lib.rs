@@ -7,6 +7,7 @@ pub mod cmd;
 pub mod control;
 pub mod decide;
 pub mod domain;
+pub mod journal;
 pub mod ledger;
 pub mod listener;
 pub mod model;

@@ -4,6 +4,7 @@ mod architecture;
 mod catalog;
 mod decide;
 mod growthbook;
+mod journal;
 mod ledger;
 mod transport;
 
