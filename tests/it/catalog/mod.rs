@@ -1,0 +1,41 @@
+//! The catalog file: every mistake there is to make, the demo operator, and what a new one changes.
+
+mod demo;
+mod mistakes;
+
+use offerd::control::catalog::{CatalogDiff, EntryDiff, diff, read, read_json, read_toml, to_json};
+
+/// The smallest catalog that uses most of the format.
+const BASE: &str = include_str!("base.toml");
+
+#[test]
+fn toml_and_json_say_the_same() {
+    let toml = read_toml(BASE).expect("no mistakes");
+    let text = to_json(BASE).expect("is TOML").to_string();
+    let json = read_json(&text).expect("no mistakes in JSON either");
+    assert!(diff(&toml, &json).is_empty(), "{:?}", diff(&toml, &json));
+    assert_ne!(toml.digest, json.digest, "a digest is of the text");
+    assert_eq!(read(&text).expect("detected").digest, json.digest);
+}
+
+#[test]
+fn a_diff_names_what_changed() {
+    let old = read_toml(BASE).expect("no mistakes");
+    let text = BASE
+        .replace("value_minor = 700", "value_minor = 800")
+        .replace("marketing = true", "marketing = false")
+        .replace("id = \"sport\"", "id = \"sports\"");
+    let new = read_toml(&text).expect("still none");
+    let diff = diff(&old, &new);
+    let expected = CatalogDiff {
+        settings: vec!["consent".into()],
+        placements: EntryDiff::default(),
+        offers: serde_json::from_value::<Offers>(serde_json::json!({
+            "added": ["sports"], "removed": ["sport"],
+            "changed": [{ "id": "extender", "fields": ["value_minor"] }],
+        }))
+        .expect("is an EntryDiff")
+        .into(),
+    };
+    assert_eq!(diff, expected);
+}
