@@ -240,6 +240,15 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Text that `parse` makes something of.
+    pub fn parsed<T>(&self, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        match &self.node.value {
+            Value::Text(text) => parse(text),
+            _ => None,
+        }
+        .or_else(|| self.unexpected(expected))
+    }
+
     /// A name that other programs use: letters, digits, `_`, `-` and `.`.
     pub fn id(&self) -> Option<&'a str> {
         let text = self.text(ID_CHARS_MAX)?;

@@ -105,7 +105,7 @@ fn check_values(node: &Node, place: &Place, names: &Names, notes: &Notes) {
     match &node.value {
         Value::Table(entries) => {
             for (key, child) in entries {
-                let there = place.key(&key.text, child.offset);
+                let there = place.key(&key.text, key.offset);
                 match names.kind(&key.text) {
                     Some(kind) => check_operand(child, &there, kind, notes),
                     None => check_values(child, &there, names, notes),
@@ -130,7 +130,7 @@ fn check_operand(node: &Node, place: &Place, kind: &FeatureKind, notes: &Notes) 
         return check_literal(node, place, kind, notes);
     };
     for (key, child) in entries {
-        let there = place.key(&key.text, child.offset);
+        let there = place.key(&key.text, key.offset);
         match (key.text.as_str(), &child.value) {
             ("$eq" | "$ne", _) => check_literal(child, &there, kind, notes),
             ("$gt" | "$gte" | "$lt" | "$lte", _) => {

@@ -121,23 +121,15 @@ impl Operator {
         fields
             .take("name")
             .and_then(|item| item.text(NAME_CHARS_MAX));
-        if let Some(item) = fields.need("currency", "an ISO 4217 code such as \"USD\"") {
-            match item.text(3).and_then(Currency::new) {
-                Some(currency) => operator.currency = currency,
-                None => item.note(format!(
-                    "expected an ISO 4217 code of three capitals such as \"USD\", found {}",
-                    item.node
-                )),
-            }
+        let currency = fields.need("currency", "an ISO 4217 code such as \"USD\"");
+        let expected = "an ISO 4217 code of three capitals such as \"USD\"";
+        if let Some(currency) = currency.and_then(|item| item.parsed(expected, Currency::new)) {
+            operator.currency = currency;
         }
-        if let Some(item) = fields.need("time_zone", "an IANA name such as \"America/Denver\"") {
-            match item.text(NAME_CHARS_MAX).and_then(time_zone) {
-                Some(zone) => operator.time_zone = zone,
-                None => item.note(format!(
-                    "expected an IANA time zone such as \"America/Denver\", found {}",
-                    item.node
-                )),
-            }
+        let zone = fields.need("time_zone", "an IANA name such as \"America/Denver\"");
+        let expected = "an IANA time zone such as \"America/Denver\"";
+        if let Some(zone) = zone.and_then(|item| item.parsed(expected, time_zone)) {
+            operator.time_zone = zone;
         }
         if let Some(item) = fields.take("default_locale")
             && let Some(tag) = locale(&item)
@@ -375,8 +367,10 @@ fn feature_kind(item: Item<'_>) -> Option<FeatureKind> {
             };
             let (min, max) = (bound("min", f64::NEG_INFINITY), bound("max", f64::INFINITY));
             if min > max {
-                let message = format!("expected min to be at most max, found {min} and {max}");
-                fields.note(message);
+                fields.note(format!(
+                    "expected min to be at most max, found {min} and {max}"
+                ));
+                return Some(FeatureKind::Number(f64::NEG_INFINITY, f64::INFINITY));
             }
             FeatureKind::Number(min, max)
         }
