@@ -18,6 +18,7 @@ pub(super) struct Fields<'a> {
     node: &'a Node,
     notes: &'a Notes,
     known: Vec<&'static str>,
+    refused: Vec<&'static str>,
 }
 
 /// A value on its way to being read.
@@ -40,6 +41,7 @@ impl<'a> Fields<'a> {
             node,
             notes,
             known: Vec::new(),
+            refused: Vec::new(),
         };
         if !matches!(node.value, Value::Table(_)) {
             notes.add(&fields.place, format!("expected a table, found {node}"));
@@ -101,12 +103,16 @@ impl<'a> Fields<'a> {
             .map_or_else(Vec::new, |item| item.list(entries_max))
     }
 
-    /// A key that this version does not support.
+    /// A key that this version does not support: better refused than silently without effect.
     pub fn refuse(&mut self, key: &'static str) {
-        if let Some(item) = self.take(key) {
-            item.note(format!(
-                "this version does not support `{key}` yet; expected it to be left out"
-            ));
+        self.refused.push(key);
+        if let Some((key, _)) = self.entries().iter().find(|(k, _)| k.text == key) {
+            let message = format!(
+                "this version does not support `{}` yet; expected it to be left out",
+                key.text
+            );
+            self.notes
+                .add(&self.place.key(&key.text, key.offset), message);
         }
     }
 
@@ -118,7 +124,8 @@ impl<'a> Fields<'a> {
     /// Closes the table: what nobody asked for is a mistake.
     pub fn close(self) {
         for (key, _) in self.entries() {
-            if !self.known.contains(&key.text.as_str()) {
+            let text = key.text.as_str();
+            if !self.known.contains(&text) && !self.refused.contains(&text) {
                 let near = did_you_mean(&key.text, self.known.iter().copied());
                 let place = self.place.key(&key.text, key.offset);
                 let message = match near.as_str() {
@@ -233,6 +240,15 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// Text that `parse` makes something of.
+    pub fn parsed<T>(&self, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        match &self.node.value {
+            Value::Text(text) => parse(text),
+            _ => None,
+        }
+        .or_else(|| self.unexpected(expected))
+    }
+
     /// A name that other programs use: letters, digits, `_`, `-` and `.`.
     pub fn id(&self) -> Option<&'a str> {
         let text = self.text(ID_CHARS_MAX)?;
@@ -314,16 +330,12 @@ impl<'a> Item<'a> {
 
     /// A list of ids, each once.
     pub fn ids(&self) -> Vec<Placed<Box<str>>> {
-        let mut ids: Vec<Placed<Box<str>>> = Vec::new();
-        for item in self.list(LIST_MAX) {
-            let Some(id) = item.id() else { continue };
-            if ids.iter().any(|known| *known.value == *id) {
-                item.note(format!("expected each entry once, found {id:?} again"));
-            } else {
-                ids.push(item.placed(id.into()));
-            }
-        }
-        ids
+        ids(self.list(LIST_MAX))
+    }
+
+    /// A list of ids, each once and at least one.
+    pub fn some_ids(&self) -> Vec<Placed<Box<str>>> {
+        ids(self.some(LIST_MAX))
     }
 
     /// A list of words of a closed vocabulary, at least one.
@@ -344,4 +356,17 @@ impl<'a> Item<'a> {
         }
         items
     }
+}
+
+fn ids(items: Vec<Item<'_>>) -> Vec<Placed<Box<str>>> {
+    let mut ids: Vec<Placed<Box<str>>> = Vec::new();
+    for item in items {
+        let Some(id) = item.id() else { continue };
+        if ids.iter().any(|known| *known.value == *id) {
+            item.note(format!("expected each entry once, found {id:?} again"));
+        } else {
+            ids.push(item.placed(id.into()));
+        }
+    }
+    ids
 }

@@ -35,7 +35,7 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
         source: source.into(),
         currency: settings.operator.currency,
         time_zone: settings.operator.time_zone,
-        default_locale: settings.operator.default_locale.value,
+        default_locale: settings.operator.default_locale,
         consent: settings.consent,
         care: settings.care,
         selling_caps: settings.selling_caps,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::control::catalog::file::{FeatureEntry, FeatureKind};
-use crate::control::catalog::mistake::{Notes, Place, did_you_mean};
+use crate::control::catalog::mistake::{Notes, Placed, did_you_mean};
 use crate::decide::condition::Groups;
 use crate::decide::inputs::{Fixed, canonical};
 use crate::domain::{Channel, Phase};
@@ -37,7 +37,7 @@ pub(super) struct Names {
 impl Names {
     pub fn new(
         features: Vec<FeatureEntry>,
-        triggers: Vec<Box<str>>,
+        triggers: Vec<Placed<Box<str>>>,
         groups: Groups,
         notes: &Notes,
     ) -> Names {
@@ -50,18 +50,12 @@ impl Names {
             phase: words(Phase::WORDS),
             channel: words(Channel::WORDS),
         };
-        for name in triggers {
-            if names.triggers.contains(&name) {
-                let place = Place {
-                    offset: None,
-                    path: format!("triggers.{name}"),
-                };
-                notes.add(
-                    &place,
-                    "expected a name of your own; every page sends this trigger already",
-                );
+        for Placed { value, place } in triggers {
+            if names.triggers.contains(&value) {
+                let message = "expected a name of your own; every page sends this trigger already";
+                notes.add(&place, message);
             } else {
-                names.triggers.push(name);
+                names.triggers.push(value);
             }
         }
         names

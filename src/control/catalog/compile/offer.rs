@@ -8,9 +8,7 @@ use crate::control::catalog::file::{CreativeEntry, FlightEnd, OfferEntry};
 use crate::control::catalog::limits::{CREATIVES_MAX, LABELS_MAX};
 use crate::control::catalog::mistake::{Notes, Placed};
 use crate::decide::inputs::Vocabulary;
-use crate::decide::snapshot::{
-    ActionKind, Catalog, Creative, Offer, OfferFeature, Set, TriggerRule,
-};
+use crate::decide::snapshot::{ActionKind, Catalog, Creative, Offer, Set, TriggerRule};
 use crate::domain::{Channel, Millis, Money, OfferClass, OfferIx};
 
 /// Compiles every offer into `catalog`, whose placements take `classes`.
@@ -64,7 +62,7 @@ pub(super) fn add_all(
             valid_while: entry.valid_while.as_ref().map(|phase| phase.value),
             owned: entry.owned.clone(),
             labels: labels.bits(&entry.labels, notes),
-            features: features(&entry),
+            features: entry.features.clone(),
             creatives,
         };
         for placement in reach::placements(catalog, &entry, &offer, classes, notes) {
@@ -210,28 +208,6 @@ fn flight(
         );
     }
     (start, end)
-}
-
-/// What models may know of every offer, and what this one says besides.
-fn features(entry: &OfferEntry<'_>) -> Vec<(Box<str>, OfferFeature)> {
-    let mut features = entry.features.clone();
-    let own = [
-        ("margin", OfferFeature::Number(entry.value_minor as f64)),
-        (
-            "price",
-            OfferFeature::Number(entry.price_minor.unwrap_or(0) as f64),
-        ),
-        (
-            "class",
-            OfferFeature::Text(entry.class.value.as_str().into()),
-        ),
-    ];
-    for (name, value) in own {
-        if !features.iter().any(|(known, _)| **known == *name) {
-            features.push((name.into(), value));
-        }
-    }
-    features
 }
 
 /// Labels as bits, in the order in which they first appear.

@@ -57,21 +57,19 @@ fn check_reach(
     notes: &Notes,
 ) {
     let chosen = || chosen.iter().map(|&i| &catalog.placements[i]);
-    let asked_for_none = entry.placements.as_ref().is_some_and(|ids| ids.is_empty());
-    let unknown = entry.placements.is_some() && chosen().next().is_none() && !asked_for_none;
-    if unknown || catalog.placements.is_empty() && entry.placements.is_some() {
-        return; // Told already, id by id.
-    }
     if chosen().next().is_none() {
-        let message = format!(
-            "expected a placement that takes class {}; there is none",
-            offer.class
-        );
-        notes.add(&entry.class.place, message);
+        // Named ones that are unknown or do not take it were told one by one.
+        if entry.placements.is_none() {
+            let message = format!(
+                "expected a placement that takes class {}; there is none",
+                offer.class
+            );
+            notes.add(&entry.class.place, message);
+        }
         return;
     }
     let never = "so the offer can never be shown";
-    if !chosen().any(|p| overlap(p.phases, offer.phases)) {
+    if !chosen().any(|p| overlap(p.phases, while_valid(offer))) {
         let message =
             format!("expected a phase that one of its placements shows; they share none, {never}");
         notes.add(&entry.place, message);
@@ -101,6 +99,14 @@ fn check_price_holds(entry: &OfferEntry<'_>, offer: &Offer, notes: &Notes) {
         );
         notes.add(&phase.place, message);
     }
+}
+
+/// The offer's phases up to the one its price last holds in.
+fn while_valid(offer: &Offer) -> Set {
+    let phases = Phase::ALL.iter().filter(|&&phase| {
+        offer.phases.has_phase(phase) && offer.valid_while.is_none_or(|last| phase <= last)
+    });
+    phases.fold(Set::default(), |set, &phase| set.with(phase as u8))
 }
 
 fn overlap(a: Set, b: Set) -> bool {

@@ -46,23 +46,24 @@ pub(super) fn compile(
     (condition, personal)
 }
 
-/// The place of a path such as `$or[1].tenure.$gte`, as near as it can be followed.
+/// The place of a path such as `$or.1.tenure.$gte`, as near as it can be followed.
 fn find(when: &Placed<&Node>, path: &str) -> Place {
     let (mut node, mut place, mut rest) = (when.value, when.place.clone(), path);
     loop {
-        rest = rest.strip_prefix('.').unwrap_or(rest);
         let step = match &node.value {
             Value::Table(entries) => entries
                 .iter()
-                .filter_map(|(key, child)| {
-                    Some((key, child, rest.strip_prefix(key.text.as_str())?))
-                })
+                .filter_map(|(key, child)| Some((key, child, after(rest, &key.text)?)))
                 .min_by_key(|(_, _, left)| left.len())
                 .map(|(key, child, left)| (place.key(&key.text, key.offset), child, left)),
-            Value::List(children) => index(rest).and_then(|(i, left)| {
-                let child = children.get(i)?;
-                Some((place.index(i, child.offset), child, left))
-            }),
+            Value::List(children) => {
+                let (index, left) = rest.split_once('.').unwrap_or((rest, ""));
+                let child = index
+                    .parse()
+                    .ok()
+                    .and_then(|i: usize| Some((i, children.get(i)?)));
+                child.map(|(i, child)| (place.index(i, child.offset), child, left))
+            }
             _ => None,
         };
         match step {
@@ -72,12 +73,13 @@ fn find(when: &Placed<&Node>, path: &str) -> Place {
     }
 }
 
-/// `[3].rest` or `3.rest` as 3 and `.rest`.
-fn index(path: &str) -> Option<(usize, &str)> {
-    let path = path.strip_prefix('[').unwrap_or(path);
-    let digits = path.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = path.split_at(digits);
-    Some((number.parse().ok()?, rest.strip_prefix(']').unwrap_or(rest)))
+/// What follows `step` in a path whose steps are divided by dots; steps may hold dots themselves.
+fn after<'p>(path: &'p str, step: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(step)?;
+    if rest.is_empty() {
+        return Some(rest);
+    }
+    rest.strip_prefix('.')
 }
 
 /// The first key of that name anywhere below.
@@ -103,7 +105,7 @@ fn check_values(node: &Node, place: &Place, names: &Names, notes: &Notes) {
     match &node.value {
         Value::Table(entries) => {
             for (key, child) in entries {
-                let there = place.key(&key.text, child.offset);
+                let there = place.key(&key.text, key.offset);
                 match names.kind(&key.text) {
                     Some(kind) => check_operand(child, &there, kind, notes),
                     None => check_values(child, &there, names, notes),
@@ -128,7 +130,7 @@ fn check_operand(node: &Node, place: &Place, kind: &FeatureKind, notes: &Notes) 
         return check_literal(node, place, kind, notes);
     };
     for (key, child) in entries {
-        let there = place.key(&key.text, child.offset);
+        let there = place.key(&key.text, key.offset);
         match (key.text.as_str(), &child.value) {
             ("$eq" | "$ne", _) => check_literal(child, &there, kind, notes),
             ("$gt" | "$gte" | "$lt" | "$lte", _) => {

@@ -115,7 +115,7 @@ impl<'a> OfferEntry<'a> {
             .and_then(|item| item.integer(0..=MINOR_MAX));
         let lever = fields.take("lever").and_then(|item| item.number(LEVER));
         let prior = fields.take("prior").and_then(|item| item.number(PRIOR));
-        let placements = fields.take("placements").map(|item| item.ids());
+        let placements = fields.take("placements").map(|item| item.some_ids());
         let phases = fields.take("phases").map(|item| item.words());
         let triggers = fields.list("triggers", LIST_MAX);
         let triggers = triggers.into_iter().filter_map(trigger).collect();

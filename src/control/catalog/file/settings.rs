@@ -5,7 +5,7 @@ use crate::control::catalog::limits::{
     CAP_COUNT_MAX, CAP_HOURS_MAX, CAPS_MAX, CATEGORY_VALUES_MAX, FEATURES_MAX, GROUP_VALUES_MAX,
     GROUPS_MAX, NAME_CHARS_MAX, TEMPERATURE, TRIGGERS_MAX,
 };
-use crate::control::catalog::mistake::{Notes, Place, Placed};
+use crate::control::catalog::mistake::{Notes, Placed};
 use crate::control::catalog::tree::Value;
 use crate::decide::condition::Groups;
 use crate::decide::explore::Explorer;
@@ -30,7 +30,7 @@ pub struct Settings {
     /// `[groups]`.
     pub groups: Groups,
     /// `[triggers]`.
-    pub triggers: Vec<Box<str>>,
+    pub triggers: Vec<Placed<Box<str>>>,
 }
 
 /// `[operator]`: whose catalog it is.
@@ -40,7 +40,7 @@ pub struct Operator {
     /// Where hours and dates without a zone are told.
     pub time_zone: jiff::tz::TimeZone,
     /// The locale that every offer has words in.
-    pub default_locale: Placed<Box<str>>,
+    pub default_locale: Box<str>,
 }
 
 /// A customer feature that conditions and texts may name.
@@ -113,10 +113,7 @@ impl Operator {
         let mut operator = Operator {
             currency: Currency::new("XXX").expect("three capitals"),
             time_zone: jiff::tz::TimeZone::UTC,
-            default_locale: Placed {
-                value: "en".into(),
-                place: Place::default(),
-            },
+            default_locale: "en".into(),
         };
         let Some(mut fields) = fields else {
             return operator;
@@ -124,28 +121,20 @@ impl Operator {
         fields
             .take("name")
             .and_then(|item| item.text(NAME_CHARS_MAX));
-        if let Some(item) = fields.need("currency", "an ISO 4217 code such as \"USD\"") {
-            match item.text(3).and_then(Currency::new) {
-                Some(currency) => operator.currency = currency,
-                None => item.note(format!(
-                    "expected an ISO 4217 code of three capitals such as \"USD\", found {}",
-                    item.node
-                )),
-            }
+        let currency = fields.need("currency", "an ISO 4217 code such as \"USD\"");
+        let expected = "an ISO 4217 code of three capitals such as \"USD\"";
+        if let Some(currency) = currency.and_then(|item| item.parsed(expected, Currency::new)) {
+            operator.currency = currency;
         }
-        if let Some(item) = fields.need("time_zone", "an IANA name such as \"America/Denver\"") {
-            match item.text(NAME_CHARS_MAX).and_then(time_zone) {
-                Some(zone) => operator.time_zone = zone,
-                None => item.note(format!(
-                    "expected an IANA time zone such as \"America/Denver\", found {}",
-                    item.node
-                )),
-            }
+        let zone = fields.need("time_zone", "an IANA name such as \"America/Denver\"");
+        let expected = "an IANA time zone such as \"America/Denver\"";
+        if let Some(zone) = zone.and_then(|item| item.parsed(expected, time_zone)) {
+            operator.time_zone = zone;
         }
         if let Some(item) = fields.take("default_locale")
             && let Some(tag) = locale(&item)
         {
-            operator.default_locale = item.placed(tag);
+            operator.default_locale = tag;
         }
         fields.close();
         operator
@@ -378,8 +367,10 @@ fn feature_kind(item: Item<'_>) -> Option<FeatureKind> {
             };
             let (min, max) = (bound("min", f64::NEG_INFINITY), bound("max", f64::INFINITY));
             if min > max {
-                let message = format!("expected min to be at most max, found {min} and {max}");
-                fields.note(message);
+                fields.note(format!(
+                    "expected min to be at most max, found {min} and {max}"
+                ));
+                return Some(FeatureKind::Number(f64::NEG_INFINITY, f64::INFINITY));
             }
             FeatureKind::Number(min, max)
         }
@@ -400,11 +391,11 @@ fn groups(fields: Option<Fields<'_>>, notes: &Notes) -> Groups {
     groups.collect()
 }
 
-fn triggers(fields: Option<Fields<'_>>, notes: &Notes) -> Vec<Box<str>> {
+fn triggers(fields: Option<Fields<'_>>, notes: &Notes) -> Vec<Placed<Box<str>>> {
     let entries = entries(fields, notes, TRIGGERS_MAX);
     let names = entries.into_iter().filter_map(|(name, item)| {
         item.text(NAME_CHARS_MAX)?;
-        Some(name.into())
+        Some(item.placed(name.into()))
     });
     names.collect()
 }
