@@ -6,3 +6,4 @@
 pub mod decide;
 pub mod domain;
 pub mod model;
+pub mod serve;
