@@ -11,3 +11,4 @@ pub mod journal;
 pub mod ledger;
 pub mod listener;
 pub mod model;
+pub mod serve;

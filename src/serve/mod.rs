@@ -1,0 +1,3 @@
+//! Bytes in, bytes out: the doors through which requests come.
+
+pub mod wire;
