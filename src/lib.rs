@@ -7,3 +7,4 @@ pub mod decide;
 pub mod domain;
 pub mod listener;
 pub mod model;
+pub mod serve;
