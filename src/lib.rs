@@ -12,3 +12,4 @@ pub mod ledger;
 pub mod listener;
 pub mod model;
 pub mod serve;
+pub mod telemetry;

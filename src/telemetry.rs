@@ -71,12 +71,11 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Metrics {
         describe();
-        let decisions =
-            ["offered", "empty", "refused"].map(|o| counter!("offerd_decisions_total", "outcome" => o));
+        let decisions = ["offered", "empty", "refused"]
+            .map(|o| counter!("offerd_decisions_total", "outcome" => o));
         let result = |event: &EventType| {
-            ["accepted", "duplicate", "rejected", "failed"].map(
-                |r| counter!("offerd_events_total", "kind" => event.as_str(), "result" => r),
-            )
+            ["accepted", "duplicate", "rejected", "failed"]
+                .map(|r| counter!("offerd_events_total", "kind" => event.as_str(), "result" => r))
         };
         let empty = Exclusion::ALL
             .iter()
@@ -174,15 +173,39 @@ fn describe() {
     );
     for (name, help) in [
         ("offerd_decisions_total", "decisions by outcome"),
-        ("offerd_degraded_total", "answers that had to leave something out, by what"),
-        ("offerd_no_offer_total", "placements that stayed empty, by reason"),
+        (
+            "offerd_degraded_total",
+            "answers that had to leave something out, by what",
+        ),
+        (
+            "offerd_no_offer_total",
+            "placements that stayed empty, by reason",
+        ),
         ("offerd_events_total", "events by kind and result"),
-        ("offerd_events_lost_total", "records known to be lost, by reason"),
-        ("offerd_shed_total", "requests turned away before they were read, by class"),
-        ("offerd_token_rejected_total", "event tokens refused, by reason"),
-        ("offerd_features_ignored_total", "features that the catalog does not declare"),
-        ("offerd_journal_entries_total", "records in the journal since the start, by type"),
-        ("offerd_redis_errors_total", "error replies of Redis by code"),
+        (
+            "offerd_events_lost_total",
+            "records known to be lost, by reason",
+        ),
+        (
+            "offerd_shed_total",
+            "requests turned away before they were read, by class",
+        ),
+        (
+            "offerd_token_rejected_total",
+            "event tokens refused, by reason",
+        ),
+        (
+            "offerd_features_ignored_total",
+            "features that the catalog does not declare",
+        ),
+        (
+            "offerd_journal_entries_total",
+            "records in the journal since the start, by type",
+        ),
+        (
+            "offerd_redis_errors_total",
+            "error replies of Redis by code",
+        ),
     ] {
         describe_counter!(name, help);
     }
@@ -192,8 +215,14 @@ fn describe() {
         ("offerd_journal_bytes", "bytes of the journal on disk"),
         ("offerd_journal_segments", "segment files of the journal"),
         ("offerd_redis_up", "1 while the sink is connected"),
-        ("offerd_flush_lag_entries", "records written and not yet shipped"),
-        ("offerd_flush_lag_seconds", "age of the oldest record not yet shipped"),
+        (
+            "offerd_flush_lag_entries",
+            "records written and not yet shipped",
+        ),
+        (
+            "offerd_flush_lag_seconds",
+            "age of the oldest record not yet shipped",
+        ),
         ("offerd_ledger_accounts", "customers the ledger knows"),
         ("offerd_ledger_exposures", "showings the ledger counts"),
     ] {

@@ -13,7 +13,10 @@ use crate::domain::{
 pub fn shown(snapshot: &Snapshot, decision: &Decision) -> Vec<Shown> {
     let one = |c: &crate::domain::Choice| {
         let offer = snapshot.catalog.offer(c.offer);
-        Shown { offer: offer.hash.0, sells: offer.class.sells() }
+        Shown {
+            offer: offer.hash.0,
+            sells: offer.class.sells(),
+        }
     };
     decision.choices.iter().map(one).collect()
 }
@@ -157,7 +160,10 @@ pub fn event(
     said: Said<'_>,
     keys: Vec<u128>,
 ) -> Entry {
-    let phase = said.phase.or(attributed.map(|a| a.phase)).map(Phase::as_str);
+    let phase = said
+        .phase
+        .or(attributed.map(|a| a.phase))
+        .map(Phase::as_str);
     let test = attributed.is_some_and(|a| a.test);
     let record = EventRecord {
         v: 1,
@@ -197,7 +203,13 @@ pub fn event(
         decision: attributed.map(|a| a.decision.0),
         route,
         subject: attributed.and_then(|a| a.subject).map(|s| s.0),
-        shown: attributed.iter().map(|a| Shown { offer: a.offer_hash.0, sells: a.sells }).collect(),
+        shown: attributed
+            .iter()
+            .map(|a| Shown {
+                offer: a.offer_hash.0,
+                sells: a.sells,
+            })
+            .collect(),
         id: id.into(),
         offer: attributed.map(|a| a.offer.into()),
         placement: attributed.map(|a| a.placement.into()),

@@ -50,7 +50,8 @@ impl Book {
             self.offers.insert(offer.hash, offer.id.clone());
         }
         for placement in &snapshot.catalog.placements {
-            self.placements.insert(hash32(&placement.id), placement.id.clone());
+            self.placements
+                .insert(hash32(&placement.id), placement.id.clone());
         }
         let label = &snapshot.model.label;
         self.models.insert(hash32(label), label.clone());
@@ -76,5 +77,7 @@ impl NamesRead<'_> {
 }
 
 fn named(names: &HashMap<u32, Box<str>>, hash: u32) -> String {
-    names.get(&hash).map_or_else(|| format!("#{hash:08x}"), |name| name.to_string())
+    names
+        .get(&hash)
+        .map_or_else(|| format!("#{hash:08x}"), |name| name.to_string())
 }

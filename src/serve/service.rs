@@ -42,7 +42,10 @@ pub struct DecisionConfig {
 
 impl Default for DecisionConfig {
     fn default() -> DecisionConfig {
-        DecisionConfig { hold_ms: 30 * 60_000, model_ms_min: 1 }
+        DecisionConfig {
+            hold_ms: 30 * 60_000,
+            model_ms_min: 1,
+        }
     }
 }
 
@@ -95,7 +98,16 @@ impl Service {
         decisions: DecisionConfig,
         tokens: TokenConfig,
     ) -> Service {
-        Service { live, journal, ledger, keys, metrics, names: Names::default(), decisions, tokens }
+        Service {
+            live,
+            journal,
+            ledger,
+            keys,
+            metrics,
+            names: Names::default(),
+            decisions,
+            tokens,
+        }
     }
 
     /// What counts.
@@ -146,7 +158,11 @@ impl Service {
         })
         .inspect_err(|_| self.metrics.decision(Outcome::Refused))?;
         SCRATCH.with_borrow_mut(|buffers| {
-            let Buffers { scratch, facts, slots } = buffers;
+            let Buffers {
+                scratch,
+                facts,
+                slots,
+            } = buffers;
             let decision = self.make(&snapshot, &request, facts, scratch);
             let logged = self.log(&snapshot, &request, facts, decision, asked.since);
             self.count(decision, logged);
@@ -186,7 +202,11 @@ impl Service {
             let decision = decide::decide(snapshot, request, facts, scratch);
             if !request.test && !decision.choices.is_empty() {
                 let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
-                account.reserve(request.decision, &entries::shown(snapshot, decision), hold_until);
+                account.reserve(
+                    request.decision,
+                    &entries::shown(snapshot, decision),
+                    hold_until,
+                );
             }
             decision
         })
@@ -215,7 +235,11 @@ impl Service {
 
     fn count(&self, decision: &Decision, logged: bool) {
         let empty = decision.choices.is_empty();
-        self.metrics.decision(if empty { Outcome::Empty } else { Outcome::Offered });
+        self.metrics.decision(if empty {
+            Outcome::Empty
+        } else {
+            Outcome::Offered
+        });
         self.metrics.degraded(decision.degraded.words());
         for reason in decision.placements.iter().filter_map(|p| p.no_offer) {
             self.metrics.no_offer(reason);
@@ -275,7 +299,11 @@ impl Service {
             let checked = item.and_then(|sent| {
                 let kind = sent.kind;
                 self.entry(&sent, received)
-                    .map_err(|(code, detail)| EventRejection { index, code, detail })
+                    .map_err(|(code, detail)| EventRejection {
+                        index,
+                        code,
+                        detail,
+                    })
                     .inspect_err(|_| self.metrics.event(kind, EventResult::Rejected))
             });
             match checked {
@@ -301,7 +329,11 @@ impl Service {
                     self.metrics.event(kind, EventResult::Failed);
                     let code = RejectionCode::Unavailable;
                     let detail = format!("the journal cannot take it now: {error}");
-                    response.rejected.push(EventRejection { index, code, detail });
+                    response.rejected.push(EventRejection {
+                        index,
+                        code,
+                        detail,
+                    });
                 }
             }
         }
@@ -324,7 +356,9 @@ impl Service {
         if token.kind == TokenKind::Any {
             return Err(TokenError::WrongKind);
         }
-        token.check(kind, now, &self.tokens).inspect_err(|e| self.refused(*e))?;
+        token
+            .check(kind, now, &self.tokens)
+            .inspect_err(|e| self.refused(*e))?;
         let tracked = match kind {
             EventType::Click => Tracked::Click(self.url_of(&token)),
             _ => Tracked::Impression,
@@ -348,8 +382,14 @@ impl Service {
     fn url_of(&self, token: &Token) -> Option<String> {
         let snapshot = self.live.load();
         let offer = snapshot.catalog.offer_by_hash(token.offer)?;
-        let mut shown = offer.creatives.iter().filter(|c| hash16(&c.id) == token.creative);
-        shown.next().and_then(|c| c.action.url.as_deref()).map(str::to_owned)
+        let mut shown = offer
+            .creatives
+            .iter()
+            .filter(|c| hash16(&c.id) == token.creative);
+        shown
+            .next()
+            .and_then(|c| c.action.url.as_deref())
+            .map(str::to_owned)
     }
 
     fn booked(&self, kind: EventType, token: Option<&Token>, at: Millis) {
@@ -365,7 +405,10 @@ impl Service {
             return;
         }
         if let Some(subject) = token.subject {
-            let shown = Shown { offer: token.offer.0, sells: token.sells };
+            let shown = Shown {
+                offer: token.offer.0,
+                sells: token.sells,
+            };
             self.ledger.confirm(subject, token.decision, shown, at);
         }
     }
@@ -383,17 +426,24 @@ impl Service {
         let Some(text) = sent.token.filter(|_| kind.about_offer()) else {
             return Ok((self.visit_entry(sent, received), kind, None));
         };
-        let token = self.keys.open(text, kind, received, &self.tokens).map_err(|error| {
-            self.refused(error);
-            (RejectionCode::from(error), error.to_string())
-        })?;
+        let token = self
+            .keys
+            .open(text, kind, received, &self.tokens)
+            .map_err(|error| {
+                self.refused(error);
+                (RejectionCode::from(error), error.to_string())
+            })?;
         if token.unmeasured {
             // Nothing is written, but the showing still uses up the customer's caps.
             self.confirm(kind, &token, received);
             let detail = "the customer withholds measurement: nothing is recorded";
             return Err((RejectionCode::NoConsent, detail.into()));
         }
-        Ok((self.attributed_entry(sent, &token, received), kind, Some(token)))
+        Ok((
+            self.attributed_entry(sent, &token, received),
+            kind,
+            Some(token),
+        ))
     }
 
     /// An event about an offer, told apart by its token.
@@ -417,10 +467,16 @@ impl Service {
             propensity: token.propensity.get(),
             test: token.test,
         };
-        let own_id = format!("{}:{}:{}:{}", sent.kind, token.decision, token.slot, token.rank);
+        let own_id = format!(
+            "{}:{}:{}:{}",
+            sent.kind, token.decision, token.slot, token.rank
+        );
         let id = sent.id.unwrap_or(&own_id);
         let keys = offer_event_keys(token, sent.kind, sent.id, sent.at);
-        let when = When { at: sent.at, received };
+        let when = When {
+            at: sent.at,
+            received,
+        };
         entries::event(sent.kind, id, when, Some(attributed), self.said(sent), keys)
     }
 
@@ -428,7 +484,10 @@ impl Service {
     fn visit_entry(&self, sent: &Sent<'_>, received: Millis) -> Entry {
         let id = sent.id.unwrap_or_default();
         let keys = visit_event_keys(sent.appointment_id.unwrap_or_default(), id);
-        let when = When { at: sent.at, received };
+        let when = When {
+            at: sent.at,
+            received,
+        };
         entries::event(sent.kind, id, when, None, self.said(sent), keys)
     }
 

@@ -24,7 +24,10 @@ pub fn decision_id(at: Millis) -> DecisionId {
     let state = STATE.get();
     // A 128-bit Weyl sequence through a mixer (splitmix, Steele et al. 2014), one per thread.
     STATE.set(state.wrapping_add(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
-    let (low, high) = (mix(state as u64), mix((state >> 64) as u64 ^ mix(state as u64)));
+    let (low, high) = (
+        mix(state as u64),
+        mix((state >> 64) as u64 ^ mix(state as u64)),
+    );
     DecisionId::v7(at, u128::from(high) << 64 | u128::from(low))
 }
 

@@ -12,6 +12,7 @@ use super::scalar::{Instant, Text, Whole};
 use super::validate::{Budget, missing, range, string, word};
 use super::{Malformed, Money, Problem, Refusal, limits, schema};
 use crate::domain::{self, Currency, EventType, Millis, Phase, UnknownWord, vocabulary};
+use crate::serve::token::TokenError;
 use offerd_proto::v1;
 
 /// A batch of events.
@@ -107,12 +108,28 @@ vocabulary! {
         TokenWrongKind = "token_wrong_kind",
         /// The journal cannot take it now; send it again later.
         Unavailable = "unavailable",
+        /// The customer withholds measurement: nothing about them is recorded.
+        NoConsent = "no_consent",
+        /// The token is from the future: a clock is wrong.
+        TokenNotYetValid = "token_not_yet_valid",
     }
 }
 
 impl Serialize for RejectionCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl From<TokenError> for RejectionCode {
+    fn from(error: TokenError) -> RejectionCode {
+        match error {
+            TokenError::Malformed => RejectionCode::TokenMalformed,
+            TokenError::Forged => RejectionCode::TokenForged,
+            TokenError::Expired => RejectionCode::TokenExpired,
+            TokenError::WrongKind => RejectionCode::TokenWrongKind,
+            TokenError::NotYetValid => RejectionCode::TokenNotYetValid,
+        }
     }
 }
 
@@ -190,6 +207,25 @@ fn read_one(item: serde_json::Value) -> Result<Event<'static>, Malformed> {
             let field = if path == "." { "event" } else { &path };
             let detail: String = error.inner().to_string().chars().take(256).collect();
             Err(Malformed::new(field, detail))
+        }
+    }
+}
+
+impl<'a> Sent<'a> {
+    /// What a tracking URL tells: no more than that it was followed.
+    #[must_use]
+    pub fn tracked(kind: EventType, id: &'a str, at: Millis) -> Sent<'a> {
+        Sent {
+            kind,
+            id: Some(id),
+            token: None,
+            at,
+            value: None,
+            appointment_id: None,
+            phase: None,
+            dwell_ms: None,
+            element: None,
+            rating: None,
         }
     }
 }
