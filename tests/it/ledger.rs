@@ -349,7 +349,7 @@ fn ledger_forgets_a_customers_oldest_exposures_at_the_limit() {
 
 #[test]
 fn ledger_forgets_the_longest_absent_customers_at_the_limit() {
-    let customers_max = 64 * STRIPES as u32;
+    let customers_max = 16 * STRIPES as u32;
     let ledger = Ledger::new(LedgerConfig {
         customers_max,
         ..LedgerConfig::default()
