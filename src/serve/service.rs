@@ -35,16 +35,12 @@ use crate::telemetry::{EventResult, Metrics, Outcome};
 pub struct DecisionConfig {
     /// How long an offer that was answered but not yet seen counts against caps, in milliseconds.
     pub hold_ms: u32,
-    /// With less time than this to the deadline the model is left out and the prior scores, in
-    /// milliseconds.
-    pub model_ms_min: u32,
 }
 
 impl Default for DecisionConfig {
     fn default() -> DecisionConfig {
         DecisionConfig {
             hold_ms: 30 * 60_000,
-            model_ms_min: 1,
         }
     }
 }
@@ -70,8 +66,10 @@ pub struct Asked {
     pub effort: Effort,
     /// The browser sent `Sec-GPC: 1`.
     pub gpc: bool,
-    /// The caller may speak for the operator, and may see scores.
-    pub trusted: bool,
+    /// What is said about the customer is to be believed.
+    pub believed: bool,
+    /// The caller may see scores and odds.
+    pub reveal: bool,
 }
 
 thread_local! {
@@ -122,12 +120,6 @@ impl Service {
         &self.keys
     }
 
-    /// How much work a deadline leaves room for.
-    #[must_use]
-    pub fn model_ms_min(&self) -> u32 {
-        self.decisions.model_ms_min
-    }
-
     /// Decides, reserves, puts on record, and hands the answer to `render`.
     ///
     /// Everything happens on the caller's thread without waiting for anything.
@@ -148,7 +140,7 @@ impl Service {
             effort: asked.effort,
             consent_default: snapshot.catalog.consent,
             gpc: asked.gpc,
-            trusted: asked.trusted,
+            trusted: asked.believed,
         };
         let request = wire::validate(message, &arrival, |kind, id| {
             self.keys.subject(match kind {
@@ -174,7 +166,7 @@ impl Service {
                 request: &request,
                 decision,
                 attributes: &view,
-                reveal: asked.trusted,
+                reveal: asked.reveal,
             };
             let model = hash32(&snapshot.model.label);
             let mut answer = wire::answer(&from, |placement, choice, usage| {
