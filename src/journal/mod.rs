@@ -32,6 +32,7 @@ mod queue;
 mod reader;
 mod recover;
 mod scan;
+pub mod sink;
 mod status;
 #[cfg(test)]
 mod testing;

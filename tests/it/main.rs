@@ -6,6 +6,8 @@ mod decide;
 mod growthbook;
 mod journal;
 mod ledger;
+mod redis_server;
+mod sink;
 mod transport;
 
 #[path = "../support/mod.rs"]
