@@ -1,6 +1,7 @@
 //! The catalog file: every mistake there is to make, the demo operator, and what a new one changes.
 
 mod demo;
+mod fuzz;
 mod mistakes;
 
 use offerd::control::catalog::{
