@@ -1,3 +1,7 @@
-//! The control plane: prepares what decisions read, and never answers a customer itself.
+//! The control plane: prepares what the data path reads.
+//!
+//! A refusal says what is wrong and where, and never disturbs what serves. The data path is handed the
+//! reading end of one pointer and never sees this room.
 
+pub mod bind;
 pub mod catalog;

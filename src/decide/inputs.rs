@@ -9,7 +9,8 @@
 
 use std::collections::HashMap;
 
-use super::condition::Key;
+use super::condition::{Attr, Attributes, Key};
+use crate::domain::{FeatureValue, Millis, Request};
 
 /// Where an attribute comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,4 +176,156 @@ pub enum InputKind {
     Number,
     /// A string, as its place in a list.
     Category(HashMap<Box<str>, u32>),
+}
+
+/// A request as conditions, placeholders and models look at it.
+pub struct View<'a> {
+    request: &'a Request<'a>,
+    vocabulary: &'a Vocabulary,
+    /// For each feature slot, the index into the request's features, or [`NO_FEATURE`].
+    slots: &'a [u16],
+    placement: &'a str,
+    clock: Clock,
+}
+
+/// The slot of a feature that the request does not carry.
+const NO_FEATURE: u16 = u16::MAX;
+
+/// The operator's wall clock at the time of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// 1 (Monday) to 7.
+    pub weekday: u8,
+    /// Minutes since midnight, 0 to 1439.
+    pub minute: u16,
+}
+
+impl Clock {
+    /// What a clock in `zone` shows at `at`; midnight on a Monday for instants outside the calendar.
+    #[must_use]
+    pub fn at(at: Millis, zone: &jiff::tz::TimeZone) -> Clock {
+        let Ok(instant) = jiff::Timestamp::from_millisecond(at.0) else {
+            return Clock {
+                weekday: 1,
+                minute: 0,
+            };
+        };
+        let local = zone.to_datetime(instant);
+        Clock {
+            weekday: local.weekday().to_monday_one_offset() as u8,
+            minute: local.hour() as u16 * 60 + local.minute() as u16,
+        }
+    }
+}
+
+/// Finds the slot of every feature of the request, once per request.
+pub(super) fn bind_slots(vocabulary: &Vocabulary, request: &Request<'_>, slots: &mut Vec<u16>) {
+    slots.clear();
+    slots.resize(vocabulary.slots(), NO_FEATURE);
+    for (i, (name, _)) in request.customer.features.iter().enumerate() {
+        if let Some(slot) = vocabulary.slot(name) {
+            slots[usize::from(slot)] = u16::try_from(i).unwrap_or(NO_FEATURE);
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(
+        request: &'a Request<'a>,
+        vocabulary: &'a Vocabulary,
+        slots: &'a [u16],
+        placement: &'a str,
+        clock: Clock,
+    ) -> View<'a> {
+        View {
+            request,
+            vocabulary,
+            slots,
+            placement,
+            clock,
+        }
+    }
+
+    /// The attribute's value.
+    #[must_use]
+    pub fn attribute(&self, attribute: &'a Attribute) -> Attr<'a> {
+        match attribute {
+            Attribute::Feature(slot) => self.feature(*slot),
+            Attribute::TriggerCount(name) => Attr::Number(
+                self.request
+                    .trigger(name)
+                    .map_or(0.0, |t| f64::from(t.count)),
+            ),
+            Attribute::TriggerAge(name) => {
+                number(self.request.trigger(name).map(|t| t.age_ms as f64))
+            }
+            Attribute::Fixed(fixed) => self.fixed(*fixed),
+        }
+    }
+
+    fn feature(&self, slot: u16) -> Attr<'a> {
+        let index = self.slots[usize::from(slot)];
+        match self.request.customer.features.get(usize::from(index)) {
+            None => Attr::Missing,
+            Some((_, FeatureValue::Number(n))) => Attr::Number(*n),
+            Some((_, FeatureValue::Text(t))) => Attr::Text(t),
+            Some((_, FeatureValue::Flag(f))) => Attr::Flag(*f),
+        }
+    }
+
+    fn fixed(&self, fixed: Fixed) -> Attr<'a> {
+        let visit = &self.request.appointment;
+        let customer = &self.request.customer;
+        let technician = visit.technician.as_ref();
+        match fixed {
+            Fixed::Phase => Attr::Text(visit.phase.as_str()),
+            Fixed::JobType => text(visit.job_type),
+            Fixed::EtaSeconds => number(visit.eta_seconds.map(f64::from)),
+            Fixed::DelaySeconds => number(visit.delay_seconds.map(f64::from)),
+            Fixed::Reschedules => Attr::Number(f64::from(visit.reschedules)),
+            Fixed::SlackMinutes => number(technician.and_then(|t| t.slack_minutes).map(f64::from)),
+            Fixed::Skills => technician.map_or(Attr::Missing, |t| Attr::List(&t.skills)),
+            Fixed::Stock => technician.map_or(Attr::Missing, |t| Attr::List(&t.stock)),
+            Fixed::Segments => Attr::List(&customer.segments),
+            Fixed::Products => Attr::List(&customer.products),
+            Fixed::OpenIssue => Attr::Flag(customer.care.open_issue),
+            Fixed::PaymentHardship => Attr::Flag(customer.care.payment_hardship),
+            Fixed::LastRating => number(customer.care.last_rating.map(f64::from)),
+            Fixed::Channel => Attr::Text(self.request.channel.as_str()),
+            Fixed::Device => text(self.request.device),
+            Fixed::Locale => text(self.request.locale),
+            Fixed::Placement => Attr::Text(self.placement),
+            Fixed::Hour => Attr::Number(f64::from(self.clock.minute / 60)),
+            Fixed::Weekday => Attr::Number(f64::from(self.clock.weekday)),
+        }
+    }
+}
+
+impl Attributes for View<'_> {
+    fn get(&self, key: Key) -> Attr<'_> {
+        self.attribute(self.vocabulary.attribute(key))
+    }
+}
+
+impl Input {
+    /// The number a model gets for an attribute's value.
+    #[must_use]
+    pub fn encode(&self, value: Attr<'_>) -> f64 {
+        match (&self.kind, value) {
+            (InputKind::Number, Attr::Number(n)) => n,
+            (InputKind::Number, Attr::Flag(f)) => f64::from(u8::from(f)),
+            (InputKind::Category(codes), Attr::Text(t)) => {
+                codes.get(t).map_or(self.missing, |&code| f64::from(code))
+            }
+            _ => self.missing,
+        }
+    }
+}
+
+fn number<'a>(value: Option<f64>) -> Attr<'a> {
+    value.map_or(Attr::Missing, Attr::Number)
+}
+
+fn text(value: Option<&str>) -> Attr<'_> {
+    value.map_or(Attr::Missing, Attr::Text)
 }

@@ -1,7 +1,107 @@
 //! One decision: pure, synchronous, bounded.
+//!
+//! A decision is a function of the snapshot, the request and the ledger's facts. No clock, no dice,
+//! no lock: time arrives in the request and the draw comes from the decision's id, so that every
+//! decision can be made again from its record, bit for bit.
+//!
+//! Every stage works on all candidates of a placement at once. Guardrails act before scoring, and
+//! **nothing vetoes after the draw**: it would make the written propensity false.
 
 pub mod bucketing;
 pub mod condition;
+mod draw;
+mod eligibility;
 pub mod explore;
+mod guardrail;
 pub mod inputs;
+pub mod record;
+mod score;
+mod scratch;
 pub mod snapshot;
+
+pub use draw::uniform;
+pub use eligibility::creative_for;
+pub use scratch::Scratch;
+
+use crate::domain::{Decision, Effort, Exclusion, Facts, PlacementDecision, Request, Verdict};
+use inputs::View;
+use snapshot::Snapshot;
+
+/// Decides every placement of the request, in order.
+///
+/// The answer lives in `scratch` until the next decision. Does not allocate once `scratch` has grown
+/// to the catalog's size.
+pub fn decide<'s>(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    facts: &Facts,
+    scratch: &'s mut Scratch,
+) -> &'s Decision {
+    scratch.begin(snapshot, request, facts);
+    for (ask, wanted) in request.placements.iter().enumerate() {
+        let known = snapshot.catalog.placement(wanted.id);
+        let mut outcome = PlacementDecision {
+            ask: u8::try_from(ask).expect("validation allows 8 placements"),
+            placement: known.map(|(ix, _)| ix),
+            candidates: scratch.next_candidate()..scratch.next_candidate(),
+            choices: scratch.next_choice()..scratch.next_choice(),
+            no_offer: None,
+            joint: 1.0,
+        };
+        match known {
+            None => outcome.no_offer = Some(Exclusion::UnknownPlacement),
+            Some(_) if request.effort == Effort::Nothing => {
+                outcome.no_offer = Some(Exclusion::Deadline);
+            }
+            Some((_, placement)) => {
+                eligibility::select(snapshot, placement, request, scratch);
+                guardrail::apply(snapshot, wanted, request, facts, &outcome, scratch);
+                score::fill(snapshot, placement, request, scratch);
+                outcome.joint = draw::slate(snapshot, placement, request, wanted, ask, scratch);
+                outcome.candidates.end = scratch.next_candidate();
+                outcome.choices.end = scratch.next_choice();
+                outcome.no_offer = why_empty(&scratch.decision, &outcome);
+            }
+        }
+        scratch.decision.placements.push(outcome);
+    }
+    &scratch.decision
+}
+
+/// The request as conditions, placeholders and models look at it, for whoever renders the answer.
+pub fn view<'a>(
+    snapshot: &'a Snapshot,
+    request: &'a Request<'a>,
+    placement: &'a str,
+    slots: &'a mut Vec<u16>,
+) -> View<'a> {
+    let vocabulary = &snapshot.model.vocabulary;
+    inputs::bind_slots(vocabulary, request, slots);
+    let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
+    View::new(request, vocabulary, slots, placement, clock)
+}
+
+/// The reason of the candidate that got furthest, which is the one worth telling.
+fn why_empty(decision: &Decision, outcome: &PlacementDecision) -> Option<Exclusion> {
+    if !outcome.choices.is_empty() {
+        return None;
+    }
+    let reasons = decision
+        .candidates_of(outcome)
+        .iter()
+        .map(|c| match c.verdict {
+            Verdict::Excluded(reason) => reason,
+            Verdict::Eligible { .. } => Exclusion::LostOnScore,
+        });
+    Some(reasons.max().unwrap_or(Exclusion::NoCandidates))
+}
+
+impl Scratch {
+    fn next_candidate(&self) -> u32 {
+        u32::try_from(self.decision.candidates.len()).expect("offers are indexed by u32")
+    }
+
+    fn next_choice(&self) -> u32 {
+        u32::try_from(self.decision.choices.len()).expect("a slate is at most 20 long")
+    }
+}

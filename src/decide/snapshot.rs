@@ -290,6 +290,8 @@ pub struct LiveModel {
     pub label: Box<str>,
     /// `None`: every offer's prior answers.
     pub scorer: Option<Arc<dyn Scorer>>,
+    /// The catalog's vocabulary and the attributes that only the model looks at.
+    pub vocabulary: Vocabulary,
     /// Where each model input comes from, in the model's order.
     pub inputs: Vec<Input>,
     /// Positions of the inputs that differ between candidates, ascending.
@@ -327,5 +329,22 @@ impl Catalog {
             .flat_map(|o| &o.caps)
             .chain(&self.selling_caps);
         all.map(|c| c.window_ms).max().unwrap_or(0)
+    }
+}
+
+impl LiveModel {
+    /// No model: every offer's prior answers.
+    #[must_use]
+    pub fn prior(catalog: &Catalog) -> LiveModel {
+        LiveModel {
+            name: "prior".into(),
+            version: "0".into(),
+            label: "prior@0".into(),
+            scorer: None,
+            vocabulary: catalog.vocabulary.clone(),
+            inputs: Vec::new(),
+            own_inputs: Vec::new(),
+            own: Vec::new(),
+        }
     }
 }

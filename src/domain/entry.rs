@@ -132,3 +132,28 @@ impl Shown {
         NameHash(self.offer)
     }
 }
+
+impl Entry {
+    /// An entry with nothing in it, to be filled by name.
+    #[must_use]
+    pub fn empty() -> Entry {
+        Entry {
+            kind: 0,
+            test: false,
+            at: 0,
+            keys: Vec::new(),
+            decision: None,
+            route: 0,
+            subject: None,
+            shown: Vec::new(),
+            hold_until: 0,
+            id: String::new(),
+            offer: None,
+            placement: None,
+            phase: None,
+            propensity: None,
+            model: None,
+            json: String::new(),
+        }
+    }
+}

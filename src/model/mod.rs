@@ -1,7 +1,29 @@
 //! Things that score: given what is known, how likely is a conversion?
 //!
 //! A model never sees an offer, a request or a clock: only numbers in the order its manifest
-//! declares. Binding those numbers to requests is `decide`'s work, reading files `import`'s.
+//! declares. Binding those numbers to requests is `control::bind`'s work, reading files `import`'s.
+//! A pushed file is hostile until [`load`] has accepted it; after that nothing here can fail.
+
+mod calibration;
+mod error;
+mod fields;
+mod forest;
+mod import;
+mod linear;
+mod load;
+mod manifest;
+mod predictor;
+
+pub use calibration::Calibration;
+pub use error::{ArtifactError, LoadError, ManifestError};
+pub use forest::{Forest, Split, Tree};
+pub use import::{write_forest, write_linear};
+pub use linear::{Coefficient, Cross, Linear};
+pub use load::{
+    ARTIFACT_BYTES_MAX, GOLDEN_TOLERANCE, MANIFEST_BYTES_MAX, Model, digest, load, load_unproven,
+};
+pub use manifest::{Feature, Format, GoldenRow, Kind, Manifest, Missing, Source, Target, limits};
+pub use predictor::{Function, Link, Predictor};
 
 /// Predicts conversion probabilities for the candidates of one placement, in one call.
 ///
@@ -11,9 +33,11 @@ pub trait Scorer: Send + Sync {
     /// How many inputs the model has.
     fn inputs(&self) -> usize;
 
-    /// Writes one probability per candidate into `out`, calibrated, finite and within [0, 1].
+    /// Writes one calibrated probability within [0, 1] per candidate into `out`.
     ///
-    /// Must not allocate once `scratch` has grown to the model's needs.
+    /// NaN where the model has no finite answer (an input so large that a sum overflows): the caller
+    /// takes the offer's prior instead, and says so. Must not allocate once `scratch` has grown to
+    /// the model's needs.
     fn score(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]);
 }
 
@@ -28,9 +52,26 @@ pub struct Batch<'a> {
     pub own: &'a [f64],
 }
 
+impl Batch<'_> {
+    /// The own inputs of one candidate, in the order of `own_inputs`.
+    fn own_of(&self, candidate: usize) -> &[f64] {
+        let width = self.own_inputs.len();
+        &self.own[candidate * width..][..width]
+    }
+
+    /// Copies what one candidate does not share into `row`, which holds the rest.
+    fn overwrite(&self, candidate: usize, row: &mut [f64]) {
+        for (&input, &value) in self.own_inputs.iter().zip(self.own_of(candidate)) {
+            row[usize::from(input)] = value;
+        }
+    }
+}
+
 /// Buffers that a scorer may use and that outlive the call.
 #[derive(Debug, Default)]
 pub struct ScorerScratch {
-    /// A row of inputs, or whatever the model needs.
+    /// A few rows of inputs, one after another.
     pub row: Vec<f64>,
+    /// Per input, whether it differs between candidates.
+    pub own: Vec<bool>,
 }

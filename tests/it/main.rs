@@ -1,4 +1,12 @@
-//! offerd from outside, one module per subject.
+//! The integration tests: one binary, one module per question.
 
+mod architecture;
 mod catalog;
+mod decide;
 mod growthbook;
+mod journal;
+mod ledger;
+mod transport;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -192,22 +192,18 @@ pub(super) fn identical(value: Attr<'_>, literal: &Literal) -> bool {
 
 /// Whether both have the same content, item by item and member by member.
 pub(super) fn same(value: Attr<'_>, expected: &Value) -> bool {
-    match expected {
-        Value::Array(expected) => items(value).is_some_and(|items| {
+    match (value, Attr::Json(expected).plain()) {
+        (_, Attr::Json(Value::Array(expected))) => items(value).is_some_and(|items| {
             items.len() == expected.len() && items.zip(expected).all(|(item, e)| same(item, e))
         }),
-        Value::Object(expected) => match value {
-            Attr::Json(Value::Object(members)) => {
-                members.len() == expected.len()
-                    && expected.iter().all(|(name, e)| {
-                        members
-                            .get(name)
-                            .is_some_and(|m| same(Attr::Json(m).plain(), e))
-                    })
-            }
-            _ => false,
-        },
-        _ => literal(expected).is_some_and(|literal| identical(value, &literal)),
+        (Attr::Json(Value::Object(members)), Attr::Json(Value::Object(expected))) => {
+            let same = |(name, expected)| {
+                let member = members.get(name);
+                member.is_some_and(|member| same(Attr::Json(member).plain(), expected))
+            };
+            members.len() == expected.len() && expected.iter().all(same)
+        }
+        (value, expected) => value == expected,
     }
 }
 

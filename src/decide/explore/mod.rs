@@ -44,3 +44,13 @@ impl Explorer {
 fn best(scores: &[f64]) -> Option<usize> {
     (0..scores.len()).reduce(|b, i| if scores[i] > scores[b] { i } else { b })
 }
+
+impl std::fmt::Display for Explorer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Explorer::Deterministic => f.write_str("deterministic"),
+            Explorer::EpsilonGreedy { epsilon } => write!(f, "epsilon_greedy({epsilon})"),
+            Explorer::Softmax { temperature, floor } => write!(f, "softmax({temperature},{floor})"),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Catalogs and models on disk: every version that ever served, and which ones serve now.
+//!
+//! Nothing is changed in place. A version is written whole beside its name and renamed; the state
+//! file that names what serves is written last, so that a crash at any step leaves the old or the
+//! new, never neither.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::state::{ModelRef, State};
+use crate::decide::snapshot::Catalog;
+use crate::journal::write_atomically;
+
+/// The folder could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {what} {}: {cause}", path.display())]
+pub struct StoreError {
+    what: &'static str,
+    path: PathBuf,
+    cause: io::Error,
+}
+
+/// The folder.
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// Makes the folder where it is missing.
+    pub fn open(dir: PathBuf) -> Result<Store, StoreError> {
+        for sub in ["catalogs", "models"] {
+            let path = dir.join(sub);
+            fs::create_dir_all(&path).map_err(failed("create", &path))?;
+        }
+        Ok(Store { dir })
+    }
+
+    /// What served last; `None` in a new folder.
+    pub fn state(&self) -> Result<Option<State>, StoreError> {
+        let path = self.dir.join("state.json");
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| failed("read", &path)(io::Error::new(io::ErrorKind::InvalidData, e))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(failed("read", &path)(e)),
+        }
+    }
+
+    /// Remembers what serves.
+    pub fn save(&self, state: &State) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec_pretty(state).expect("plain data has a JSON form");
+        write(&self.dir.join("state.json"), &bytes)
+    }
+
+    /// Keeps a catalog's text under its digest.
+    pub fn keep_catalog(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        let path = self.dir.join("catalogs").join(&catalog.digest);
+        if path.exists() { Ok(()) } else { write(&path, catalog.source.as_bytes()) }
+    }
+
+    /// The text of the catalog of that digest.
+    pub fn catalog(&self, digest: &str) -> Result<String, StoreError> {
+        let path = self.dir.join("catalogs").join(digest);
+        fs::read_to_string(&path).map_err(failed("read", &path))
+    }
+
+    /// Keeps a model's files under its name and version.
+    pub fn keep_model(
+        &self,
+        model: &ModelRef,
+        manifest: &[u8],
+        artifact: &[u8],
+    ) -> Result<(), super::ControlError> {
+        let dir = self.model_dir(model);
+        if let Ok((old_manifest, old_artifact)) = self.model(model) {
+            return if old_manifest.as_bytes() == manifest && old_artifact == artifact {
+                Ok(())
+            } else {
+                Err(super::ControlError::VersionTaken(model.to_string()))
+            };
+        }
+        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
+        write(&dir.join("artifact"), artifact)?;
+        // Last: a folder without a manifest is no version.
+        write(&dir.join("manifest.json"), manifest)?;
+        Ok(())
+    }
+
+    /// The manifest and the artifact of a stored version.
+    pub fn model(&self, model: &ModelRef) -> Result<(String, Vec<u8>), StoreError> {
+        let dir = self.model_dir(model);
+        let (manifest, artifact) = (dir.join("manifest.json"), dir.join("artifact"));
+        let text = fs::read_to_string(&manifest).map_err(failed("read", &manifest))?;
+        Ok((text, fs::read(&artifact).map_err(failed("read", &artifact))?))
+    }
+
+    /// Every stored version, sorted.
+    pub fn models(&self) -> Result<Vec<ModelRef>, StoreError> {
+        let mut list = Vec::new();
+        let root = self.dir.join("models");
+        for name in names(&root)? {
+            for version in names(&root.join(&name))? {
+                if root.join(&name).join(&version).join("manifest.json").exists() {
+                    list.push(ModelRef { name: name.clone(), version });
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    /// Names and versions were checked by the manifest's pattern: no separator, no leading dot.
+    fn model_dir(&self, model: &ModelRef) -> PathBuf {
+        self.dir.join("models").join(&model.name).join(&model.version)
+    }
+}
+
+/// The folder's entries by name, sorted; names that are not UTF-8 are none of ours.
+fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = fs::read_dir(dir).map_err(failed("list", dir))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed("list", dir))?;
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    write_atomically(path, bytes).map_err(failed("write", path))
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = path.to_path_buf();
+    move |cause| StoreError { what, path, cause }
+}

@@ -1,0 +1,204 @@
+//! Odds → the slate. Nothing changes the choice after this.
+//!
+//! Each rank is drawn by inverse transform from the explorer's odds over the offers still in the
+//! running, tier by tier: sampling without replacement, in which the propensity of a rank is exact
+//! given the ranks before it and the probability of the slate is their product.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::explore::Explorer;
+use super::scratch::Scratch;
+use super::snapshot::{Placement, Snapshot};
+use crate::domain::{Choice, DecisionId, PlacementAsk, Propensity, Request, Tier, Verdict};
+
+/// Draws up to as many offers as fit, and returns the probability of this slate in this order.
+pub(super) fn slate(
+    snapshot: &Snapshot,
+    placement: &Placement,
+    request: &Request<'_>,
+    wanted: &PlacementAsk<'_>,
+    ask: usize,
+    scratch: &mut Scratch,
+) -> f64 {
+    let mut joint = 1.0;
+    for rank in 1..=wanted.count.min(placement.count_max) {
+        let Some(tier) = compete(snapshot, scratch) else {
+            break;
+        };
+        odds(&placement.explorer, scratch);
+        if rank == 1 || tier_opens(scratch) {
+            write_odds(scratch);
+        }
+        let u = uniform(request.decision, snapshot.salt, ask, rank);
+        let Some(i) = pick(u, &scratch.odds) else {
+            break;
+        };
+        debug_assert_eq!(tier, tier_of(snapshot, scratch, scratch.competing[i]));
+        let choice = take(snapshot, request, rank, i, scratch);
+        joint *= choice.propensity.get();
+        bar_others(snapshot, &choice, scratch);
+        scratch.decision.choices.push(choice);
+    }
+    joint
+}
+
+/// A number in [0, 1) that depends on nothing but its arguments, with 53 random bits.
+///
+/// The salt keeps outsiders from predicting draws; everything else is in the decision's record.
+#[must_use]
+pub fn uniform(decision: DecisionId, salt: u64, ask: usize, rank: u8) -> f64 {
+    let mut bytes = [0u8; 18];
+    bytes[..16].copy_from_slice(&decision.0.to_be_bytes());
+    bytes[16] = ask as u8;
+    bytes[17] = rank;
+    (xxh3_64_with_seed(&bytes, salt) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Collects the runners of the best tier that still has any; `None` when nobody is left.
+fn compete(snapshot: &Snapshot, scratch: &mut Scratch) -> Option<Tier> {
+    let left = |s: &Scratch, i: u32| !s.running[i as usize].out;
+    let all = 0..scratch.running.len() as u32;
+    let tier = all
+        .clone()
+        .filter(|&i| left(scratch, i))
+        .map(|i| tier_of(snapshot, scratch, i))
+        .min()?;
+    scratch.competing.clear();
+    scratch.scores.clear();
+    for i in all {
+        if left(scratch, i) && tier_of(snapshot, scratch, i) == tier {
+            scratch.competing.push(i);
+            scratch.scores.push(scratch.running[i as usize].score);
+        }
+    }
+    Some(tier)
+}
+
+fn tier_of(snapshot: &Snapshot, scratch: &Scratch, runner: u32) -> Tier {
+    let candidate = scratch.running[runner as usize].candidate;
+    snapshot
+        .catalog
+        .offer(scratch.decision.candidates[candidate as usize].offer)
+        .tier
+}
+
+fn odds(explorer: &Explorer, scratch: &mut Scratch) {
+    scratch.odds.clear();
+    scratch.odds.resize(scratch.scores.len(), 0.0);
+    explorer.fill(&scratch.scores, &mut scratch.odds);
+}
+
+/// Whether none of those who compete now has odds on record yet: a lower tier comes up.
+fn tier_opens(scratch: &Scratch) -> bool {
+    scratch.competing.iter().all(|&i| {
+        let candidate = scratch.running[i as usize].candidate;
+        let verdict = scratch.decision.candidates[candidate as usize].verdict;
+        matches!(verdict, Verdict::Eligible { odds, .. } if odds == 0.0)
+    })
+}
+
+/// Writes the odds of the first draw of a tier into the verdicts.
+fn write_odds(scratch: &mut Scratch) {
+    for (&i, &p) in scratch.competing.iter().zip(&scratch.odds) {
+        let candidate = scratch.running[i as usize].candidate;
+        let verdict = &mut scratch.decision.candidates[candidate as usize].verdict;
+        if let Verdict::Eligible { odds, .. } = verdict {
+            *odds = p;
+        }
+    }
+}
+
+/// The index whose part of the unit interval holds `u`; never one without a part.
+fn pick(u: f64, odds: &[f64]) -> Option<usize> {
+    let mut sum = 0.0;
+    let mut last = None;
+    for (i, &p) in odds.iter().enumerate() {
+        if p > 0.0 {
+            sum += p;
+            last = Some(i);
+            if u < sum {
+                return last;
+            }
+        }
+    }
+    // Rounding can leave the sum a hair below 1: the last with a part takes the rest.
+    last
+}
+
+/// The chosen offer, taken out of the running.
+fn take(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    rank: u8,
+    i: usize,
+    scratch: &mut Scratch,
+) -> Choice {
+    let best = scratch
+        .scores
+        .iter()
+        .copied()
+        .fold(f64::NEG_INFINITY, f64::max);
+    let runner = &mut scratch.running[scratch.competing[i] as usize];
+    runner.out = true;
+    let offer_ix = scratch.decision.candidates[runner.candidate as usize].offer;
+    let offer = snapshot.catalog.offer(offer_ix);
+    let locale = &snapshot.catalog.default_locale;
+    Choice {
+        offer: offer_ix,
+        creative: super::creative_for(offer, request.channel, request.locale, locale)
+            .expect("offers without a creative were excluded"),
+        rank,
+        probability: runner.probability,
+        score: runner.score,
+        propensity: Propensity::new(scratch.odds[i].min(1.0))
+            .expect("only what has odds above 0 is picked"),
+        explored: runner.score < best,
+    }
+}
+
+/// Takes those out of the running that may not be shown beside what was drawn.
+fn bar_others(snapshot: &Snapshot, choice: &Choice, scratch: &mut Scratch) {
+    let drawn = snapshot.catalog.offer(choice.offer);
+    scratch.labels |= drawn.labels;
+    if drawn.class.sells() {
+        scratch.selling_left = scratch.selling_left.saturating_sub(1);
+    }
+    for runner in &mut scratch.running {
+        let ix = scratch.decision.candidates[runner.candidate as usize].offer;
+        let offer = snapshot.catalog.offer(ix);
+        runner.out |=
+            offer.labels & scratch.labels != 0 || offer.class.sells() && scratch.selling_left == 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(u: f64, odds: &[f64], expected: Option<usize>) {
+        assert_eq!(pick(u, odds), expected, "u = {u}, odds = {odds:?}");
+    }
+
+    #[test]
+    fn never_picks_the_impossible() {
+        check(0.0, &[0.0, 1.0], Some(1));
+        check(0.3, &[0.3, 0.7, 0.0], Some(1));
+        check(0.999_999_999, &[0.3, 0.7, 0.0], Some(1));
+        check(0.999_999_999, &[0.3, 0.699, 0.0], Some(1));
+        check(0.5, &[], None);
+        check(0.5, &[0.0], None);
+    }
+
+    #[test]
+    fn uniform_is_uniform() {
+        let n = 100_000u32;
+        let mut bins = [0u32; 10];
+        for i in 0..n {
+            let u = uniform(DecisionId(u128::from(i)), 7, 0, 1);
+            bins[(u * 10.0) as usize] += 1;
+        }
+        // Each bin is binomial(100,000, 0.1): 4.5 standard deviations are 427.
+        assert!(bins.iter().all(|&b| b.abs_diff(n / 10) < 427), "{bins:?}");
+    }
+}

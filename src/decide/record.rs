@@ -1,0 +1,607 @@
+//! A decision's record: what a person, a learner or a replay needs to know about it, as one JSON object.
+//!
+//! It carries the request without raw ids, the facts, every candidate's exclusion or odds, and the
+//! slate with its propensities. Given the snapshot it names, [`DecisionRecord::request`] and
+//! [`DecisionRecord::facts`] make the same decision again, bit for bit.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::Snapshot;
+use crate::domain::{
+    Appointment, Candidate, Care, Channel, Consent, Customer, Decision, DecisionId, Effort,
+    Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request,
+    SubjectKey, Technician, Trigger, Verdict,
+};
+
+/// The version of this form. A reader refuses a higher one.
+pub const VERSION: u32 = 1;
+
+/// Up to so many candidates of a placement are listed one by one. A larger catalog's exclusions are
+/// counted by reason: the record would outgrow what the journal takes, and nobody reads them.
+pub const LISTED_MAX: usize = 500;
+
+/// One decision on record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord<'a> {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Always `decision`.
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    /// The decision's id.
+    pub id: String,
+    /// When the request arrived, RFC 3339.
+    pub at: String,
+    /// The caller's own id.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<Cow<'a, str>>,
+    /// The snapshot's number.
+    pub epoch: u64,
+    /// `name@version` of the model that was live.
+    #[serde(borrow)]
+    pub model: Cow<'a, str>,
+    /// SHA-256 of the catalog that was live.
+    #[serde(borrow)]
+    pub catalog: Cow<'a, str>,
+    /// A `test` request's: never learnt from.
+    pub test: bool,
+    /// False where the customer withholds measurement: then nothing about the customer is written.
+    pub measured: bool,
+    /// What the deadline left room for: `full`, `prior` or `nothing`.
+    #[serde(borrow)]
+    pub effort: Cow<'a, str>,
+    /// What was asked.
+    #[serde(borrow)]
+    pub request: RequestRecord<'a>,
+    /// What the ledger knew.
+    pub exposures: Vec<ExposureRecord>,
+    /// What was decided, placement by placement.
+    #[serde(borrow)]
+    pub placements: Vec<PlacementRecord<'a>>,
+    /// What the answer had to leave out.
+    #[serde(borrow)]
+    pub degraded: Vec<Cow<'a, str>>,
+    /// How long deciding took, in microseconds.
+    pub decide_us: f64,
+}
+
+/// The request without raw ids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestRecord<'a> {
+    /// Where the offer would be read.
+    #[serde(borrow)]
+    pub channel: Cow<'a, str>,
+    /// BCP 47.
+    #[serde(borrow)]
+    pub locale: Option<Cow<'a, str>>,
+    /// Such as `mobile`.
+    #[serde(borrow)]
+    pub device: Option<Cow<'a, str>>,
+    /// Where the appointment stands.
+    #[serde(borrow)]
+    pub phase: Cow<'a, str>,
+    /// Such as `install`.
+    #[serde(borrow)]
+    pub job_type: Option<Cow<'a, str>>,
+    /// Milliseconds since the Unix epoch.
+    pub window_start: Option<i64>,
+    /// Milliseconds since the Unix epoch.
+    pub window_end: Option<i64>,
+    /// Seconds until arrival.
+    pub eta_seconds: Option<u32>,
+    /// Seconds behind the promise.
+    pub delay_seconds: Option<i32>,
+    /// How often the visit was moved.
+    pub reschedules: u32,
+    /// Who comes, and with what.
+    #[serde(borrow)]
+    pub technician: Option<TechnicianRecord<'a>>,
+    /// Keyed hash of the customer's (or the appointment's) id.
+    pub subject: Option<String>,
+    /// The customer's features, in the order of the request.
+    #[serde(borrow)]
+    pub features: Vec<(Cow<'a, str>, FeatureRecord<'a>)>,
+    /// The customer's segments.
+    #[serde(borrow)]
+    pub segments: Vec<Cow<'a, str>>,
+    /// The customer's products.
+    #[serde(borrow)]
+    pub products: Vec<Cow<'a, str>>,
+    /// Personalization, marketing, measurement.
+    pub consent: (bool, bool, bool),
+    /// Open issue, payment hardship, last rating.
+    pub care: (bool, bool, Option<u8>),
+    /// Name, count, age in milliseconds.
+    #[serde(borrow)]
+    pub triggers: Vec<(Cow<'a, str>, u32, u64)>,
+    /// Id, count, offers excluded.
+    #[serde(borrow)]
+    pub placements: Vec<(Cow<'a, str>, u8, Vec<Cow<'a, str>>)>,
+}
+
+/// The technician.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TechnicianRecord<'a> {
+    /// Such as `wifi`.
+    #[serde(borrow)]
+    pub skills: Vec<Cow<'a, str>>,
+    /// Parts on the van.
+    #[serde(borrow)]
+    pub stock: Vec<Cow<'a, str>>,
+    /// Minutes to spare.
+    pub slack_minutes: Option<u32>,
+}
+
+/// A feature's value as it came in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FeatureRecord<'a> {
+    /// A boolean.
+    Flag(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+}
+
+/// One showing that the ledger knew of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExposureRecord {
+    /// Hash of the offer's id, hexadecimal.
+    pub offer: String,
+    /// Whether it sells.
+    pub sells: bool,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
+    /// Seen for certain.
+    pub confirmed: bool,
+}
+
+/// The outcome at one placement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlacementRecord<'a> {
+    /// The placement asked for.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Why nothing is shown.
+    #[serde(borrow)]
+    pub no_offer_reason: Option<Cow<'a, str>>,
+    /// The policy that drew.
+    pub policy: Option<String>,
+    /// Probability of this slate in this order.
+    pub joint_propensity: f64,
+    /// Every offer looked at; only the eligible ones where there are more than [`LISTED_MAX`].
+    #[serde(borrow)]
+    pub candidates: Vec<CandidateRecord<'a>>,
+    /// How many were excluded for each reason, where they are not listed.
+    #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
+    pub excluded: Vec<(Cow<'a, str>, u32)>,
+    /// The offers shown, best rank first.
+    #[serde(borrow)]
+    pub slate: Vec<ChoiceRecord<'a>>,
+}
+
+/// One offer looked at: either `excluded`, or a probability, a score and odds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateRecord<'a> {
+    /// The offer's id.
+    #[serde(borrow)]
+    pub offer: Cow<'a, str>,
+    /// Why it left the running.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub excluded: Option<Cow<'a, str>>,
+    /// Believed probability of a conversion.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probability: Option<f64>,
+    /// Expected value in minor units.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub score: Option<f64>,
+    /// Probability of being drawn first of its tier.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub odds: Option<f64>,
+}
+
+/// One offer shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceRecord<'a> {
+    /// The offer's id.
+    #[serde(borrow)]
+    pub offer: Cow<'a, str>,
+    /// The creative's id.
+    #[serde(borrow)]
+    pub creative: Cow<'a, str>,
+    /// 1 for the best place.
+    pub rank: u8,
+    /// Believed probability of a conversion.
+    pub probability: f64,
+    /// Expected value in minor units.
+    pub score: f64,
+    /// Exact probability of drawing it at this rank, given the ranks before it.
+    pub propensity: f64,
+    /// Whether another eligible offer of its tier had the higher score.
+    pub explored: bool,
+}
+
+/// A record that cannot be decided again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// Written by a newer release.
+    #[error("record has version {0}, this release reads up to {VERSION}")]
+    Version(u32),
+    /// A field is not of its form.
+    #[error("record's {0} is not of the expected form")]
+    Field(&'static str),
+    /// The customer withheld measurement, so the record does not hold the inputs.
+    #[error("the customer withheld measurement: the inputs are not on record")]
+    Unmeasured,
+}
+
+impl<'a> DecisionRecord<'a> {
+    /// The record of a decision just made.
+    #[must_use]
+    pub fn new(
+        snapshot: &'a Snapshot,
+        request: &'a Request<'a>,
+        facts: &Facts,
+        decision: &Decision,
+        decide_us: f64,
+    ) -> DecisionRecord<'a> {
+        let measured = request.customer.consent.measurement;
+        DecisionRecord {
+            v: VERSION,
+            kind: "decision".into(),
+            id: request.decision.to_string(),
+            at: rfc3339(request.at),
+            request_id: request.request_id.map(Into::into),
+            epoch: snapshot.epoch,
+            model: (&*snapshot.model.label).into(),
+            catalog: snapshot.catalog.digest.as_str().into(),
+            test: request.test,
+            measured,
+            effort: match request.effort {
+                Effort::Full => "full",
+                Effort::PriorOnly => "prior",
+                Effort::Nothing => "nothing",
+            }
+            .into(),
+            request: RequestRecord::new(request, measured),
+            exposures: if measured {
+                exposures(facts)
+            } else {
+                Vec::new()
+            },
+            placements: placements(snapshot, request, decision),
+            degraded: decision.degraded.words().map(Into::into).collect(),
+            decide_us,
+        }
+    }
+
+    /// The request to decide again.
+    ///
+    /// # Errors
+    /// When the record is of another form or does not hold its inputs.
+    pub fn request(&'a self) -> Result<Request<'a>, ReplayError> {
+        if self.v > VERSION {
+            return Err(ReplayError::Version(self.v));
+        }
+        if !self.measured {
+            return Err(ReplayError::Unmeasured);
+        }
+        let at: jiff::Timestamp = self.at.parse().map_err(|_| ReplayError::Field("at"))?;
+        self.request.request(
+            self.id.parse().map_err(|_| ReplayError::Field("id"))?,
+            Millis(at.as_millisecond()),
+            self.request_id.as_deref(),
+            self.test,
+            match &*self.effort {
+                "full" => Effort::Full,
+                "prior" => Effort::PriorOnly,
+                "nothing" => Effort::Nothing,
+                _ => return Err(ReplayError::Field("effort")),
+            },
+        )
+    }
+
+    /// The facts to decide again with.
+    ///
+    /// # Errors
+    /// When an offer's hash is not one.
+    pub fn facts(&self) -> Result<Facts, ReplayError> {
+        let exposure = |e: &ExposureRecord| {
+            let offer = u64::from_str_radix(&e.offer, 16);
+            Ok(Exposure {
+                offer: NameHash(offer.map_err(|_| ReplayError::Field("exposures.offer"))?),
+                sells: e.sells,
+                at: Millis(e.at),
+                confirmed: e.confirmed,
+            })
+        };
+        Ok(Facts {
+            exposures: self
+                .exposures
+                .iter()
+                .map(exposure)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether another decision on the same request came to the same end: every exclusion, every
+    /// probability, the slate and its propensities, to the bit.
+    #[must_use]
+    pub fn same_outcome(&self, other: &DecisionRecord<'_>) -> bool {
+        self.placements == other.placements && self.degraded == other.degraded
+    }
+}
+
+impl<'a> RequestRecord<'a> {
+    fn new(request: &'a Request<'a>, measured: bool) -> RequestRecord<'a> {
+        let visit = &request.appointment;
+        let customer = &request.customer;
+        let list = |list: &'a [&'a str]| list.iter().copied().map(Cow::from).collect::<Vec<_>>();
+        let personal = |list: &'a [&'a str]| list.iter().copied().map(Cow::from);
+        RequestRecord {
+            channel: request.channel.as_str().into(),
+            locale: request.locale.map(Into::into),
+            device: request.device.map(Into::into),
+            phase: visit.phase.as_str().into(),
+            job_type: visit.job_type.map(Into::into),
+            window_start: visit.window_start.map(|t| t.0),
+            window_end: visit.window_end.map(|t| t.0),
+            eta_seconds: visit.eta_seconds,
+            delay_seconds: visit.delay_seconds,
+            reschedules: visit.reschedules,
+            technician: visit.technician.as_ref().map(|t| TechnicianRecord {
+                skills: list(&t.skills),
+                stock: list(&t.stock),
+                slack_minutes: t.slack_minutes,
+            }),
+            subject: customer.subject.filter(|_| measured).map(|s| s.to_string()),
+            features: customer
+                .features
+                .iter()
+                .filter(|_| measured)
+                .map(|&(name, value)| (name.into(), value.into()))
+                .collect(),
+            segments: personal(&customer.segments).filter(|_| measured).collect(),
+            products: personal(&customer.products).filter(|_| measured).collect(),
+            consent: (
+                customer.consent.personalization,
+                customer.consent.marketing,
+                customer.consent.measurement,
+            ),
+            care: if measured {
+                let care = customer.care;
+                (care.open_issue, care.payment_hardship, care.last_rating)
+            } else {
+                (false, false, None)
+            },
+            triggers: request
+                .triggers
+                .iter()
+                .map(|t| (t.name.into(), t.count, t.age_ms))
+                .collect(),
+            placements: request
+                .placements
+                .iter()
+                .map(|p| (p.id.into(), p.count, list(&p.exclude_offers)))
+                .collect(),
+        }
+    }
+
+    fn request(
+        &'a self,
+        decision: DecisionId,
+        at: Millis,
+        request_id: Option<&'a str>,
+        test: bool,
+        effort: Effort,
+    ) -> Result<Request<'a>, ReplayError> {
+        let channel: Channel = self
+            .channel
+            .parse()
+            .map_err(|_| ReplayError::Field("channel"))?;
+        let phase: Phase = self
+            .phase
+            .parse()
+            .map_err(|_| ReplayError::Field("phase"))?;
+        let subject = self
+            .subject
+            .as_deref()
+            .map(|hex| u128::from_str_radix(hex, 16))
+            .transpose();
+        let (personalization, marketing, measurement) = self.consent;
+        let (open_issue, payment_hardship, last_rating) = self.care;
+        Ok(Request {
+            decision,
+            at,
+            request_id,
+            channel,
+            locale: self.locale.as_deref(),
+            device: self.device.as_deref(),
+            test,
+            effort,
+            appointment: Appointment {
+                id: None,
+                phase,
+                job_type: self.job_type.as_deref(),
+                window_start: self.window_start.map(Millis),
+                window_end: self.window_end.map(Millis),
+                eta_seconds: self.eta_seconds,
+                delay_seconds: self.delay_seconds,
+                reschedules: self.reschedules,
+                technician: self.technician.as_ref().map(|t| Technician {
+                    skills: borrow(&t.skills),
+                    stock: borrow(&t.stock),
+                    slack_minutes: t.slack_minutes,
+                }),
+            },
+            customer: Customer {
+                subject: subject
+                    .map_err(|_| ReplayError::Field("request.subject"))?
+                    .map(SubjectKey),
+                features: self
+                    .features
+                    .iter()
+                    .map(|(n, v)| (&**n, v.borrow()))
+                    .collect(),
+                segments: borrow(&self.segments),
+                products: borrow(&self.products),
+                consent: Consent {
+                    personalization,
+                    marketing,
+                    measurement,
+                },
+                care: Care {
+                    open_issue,
+                    payment_hardship,
+                    last_rating,
+                },
+            },
+            triggers: self
+                .triggers
+                .iter()
+                .map(|(name, count, age_ms)| Trigger {
+                    name,
+                    count: *count,
+                    age_ms: *age_ms,
+                })
+                .collect(),
+            placements: self
+                .placements
+                .iter()
+                .map(|(id, count, exclude)| PlacementAsk {
+                    id,
+                    count: *count,
+                    exclude_offers: borrow(exclude),
+                })
+                .collect(),
+        })
+    }
+}
+
+impl<'a> From<FeatureValue<'a>> for FeatureRecord<'a> {
+    fn from(value: FeatureValue<'a>) -> FeatureRecord<'a> {
+        match value {
+            FeatureValue::Number(n) => FeatureRecord::Number(n),
+            FeatureValue::Text(t) => FeatureRecord::Text(t.into()),
+            FeatureValue::Flag(f) => FeatureRecord::Flag(f),
+        }
+    }
+}
+
+impl FeatureRecord<'_> {
+    fn borrow(&self) -> FeatureValue<'_> {
+        match self {
+            FeatureRecord::Flag(f) => FeatureValue::Flag(*f),
+            FeatureRecord::Number(n) => FeatureValue::Number(*n),
+            FeatureRecord::Text(t) => FeatureValue::Text(t),
+        }
+    }
+}
+
+fn borrow<'a>(list: &'a [Cow<'a, str>]) -> Vec<&'a str> {
+    list.iter().map(|s| &**s).collect()
+}
+
+fn exposures(facts: &Facts) -> Vec<ExposureRecord> {
+    let record = |e: &Exposure| ExposureRecord {
+        offer: format!("{:016x}", e.offer.0),
+        sells: e.sells,
+        at: e.at.0,
+        confirmed: e.confirmed,
+    };
+    facts.exposures.iter().map(record).collect()
+}
+
+fn placements<'a>(
+    snapshot: &'a Snapshot,
+    request: &'a Request<'a>,
+    decision: &Decision,
+) -> Vec<PlacementRecord<'a>> {
+    let catalog = &snapshot.catalog;
+    let one = |p: &crate::domain::PlacementDecision| PlacementRecord {
+        id: request.placements[usize::from(p.ask)].id.into(),
+        no_offer_reason: p.no_offer.map(|r| r.as_str().into()),
+        policy: p
+            .placement
+            .map(|ix| catalog.placements[usize::from(ix.0)].explorer.to_string()),
+        joint_propensity: p.joint,
+        excluded: counted(decision.candidates_of(p)),
+        candidates: decision
+            .candidates_of(p)
+            .iter()
+            .filter(|c| listed(decision.candidates_of(p), c))
+            .map(|c| {
+                let offer = (&*catalog.offer(c.offer).id).into();
+                match c.verdict {
+                    Verdict::Excluded(reason) => CandidateRecord {
+                        offer,
+                        excluded: Some(reason.as_str().into()),
+                        probability: None,
+                        score: None,
+                        odds: None,
+                    },
+                    Verdict::Eligible {
+                        probability,
+                        score,
+                        odds,
+                    } => CandidateRecord {
+                        offer,
+                        excluded: None,
+                        probability: Some(probability),
+                        score: Some(score),
+                        odds: Some(odds),
+                    },
+                }
+            })
+            .collect(),
+        slate: decision
+            .choices_of(p)
+            .iter()
+            .map(|c| {
+                let offer = catalog.offer(c.offer);
+                ChoiceRecord {
+                    offer: (&*offer.id).into(),
+                    creative: (&*offer.creatives[usize::from(c.creative.0)].id).into(),
+                    rank: c.rank,
+                    probability: c.probability,
+                    score: c.score,
+                    propensity: c.propensity.get(),
+                    explored: c.explored,
+                }
+            })
+            .collect(),
+    };
+    decision.placements.iter().map(one).collect()
+}
+
+fn listed(all: &[Candidate], candidate: &Candidate) -> bool {
+    all.len() <= LISTED_MAX || matches!(candidate.verdict, Verdict::Eligible { .. })
+}
+
+/// Exclusions by reason, where they are not listed.
+fn counted(all: &[Candidate]) -> Vec<(Cow<'static, str>, u32)> {
+    if all.len() <= LISTED_MAX {
+        return Vec::new();
+    }
+    let mut counts = [0u32; Exclusion::ALL.len()];
+    for candidate in all {
+        if let Verdict::Excluded(reason) = candidate.verdict {
+            counts[reason as usize] += 1;
+        }
+    }
+    let nonzero = Exclusion::ALL.iter().zip(counts).filter(|(_, n)| *n > 0);
+    nonzero
+        .map(|(reason, n)| (reason.as_str().into(), n))
+        .collect()
+}
+
+/// RFC 3339 with milliseconds, UTC; the epoch for instants outside the calendar.
+#[must_use]
+pub fn rfc3339(at: Millis) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+    format!("{instant:.3}")
+}

@@ -1,0 +1,67 @@
+//! Buffers reused between decisions, so that deciding does not allocate once they have grown.
+
+use super::inputs::{Clock, bind_slots};
+use super::snapshot::Snapshot;
+use crate::domain::{Decision, Facts, Request};
+use crate::model::ScorerScratch;
+
+/// One worker's buffers. Holds nothing that outlives a decision but capacity.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The decision being made.
+    pub(super) decision: Decision,
+    /// For each feature slot, where the request carries it.
+    pub(super) slots: Vec<u16>,
+    /// The operator's wall clock.
+    pub(super) clock: Clock,
+    /// How many more selling offers this customer may be shown.
+    pub(super) selling_left: u32,
+    /// Label bits of what this answer shows already.
+    pub(super) labels: u64,
+    /// Whether the customer is in care.
+    pub(super) care: bool,
+    /// The candidates of the placement at hand that are still in the running.
+    pub(super) running: Vec<Runner>,
+    /// Model inputs that all candidates share.
+    pub(super) shared: Vec<f64>,
+    /// Model inputs of each candidate.
+    pub(super) own: Vec<f64>,
+    /// What the scorer answers.
+    pub(super) probabilities: Vec<f64>,
+    /// Scores of those who compete for a rank.
+    pub(super) scores: Vec<f64>,
+    /// Their odds.
+    pub(super) odds: Vec<f64>,
+    /// Which runners they are.
+    pub(super) competing: Vec<u32>,
+    /// The scorer's own.
+    pub(super) scorer: ScorerScratch,
+}
+
+/// A candidate in the running for the placement at hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Runner {
+    /// Index into the decision's candidates.
+    pub candidate: u32,
+    /// Probability of a conversion.
+    pub probability: f64,
+    /// Expected value in minor units.
+    pub score: f64,
+    /// Drawn, or barred by something drawn.
+    pub out: bool,
+}
+
+impl Scratch {
+    /// Forgets the last decision and prepares what every placement of this one shares.
+    pub(super) fn begin(&mut self, snapshot: &Snapshot, request: &Request<'_>, facts: &Facts) {
+        self.decision.clear();
+        self.decision.id = Some(request.decision);
+        self.decision.epoch = snapshot.epoch;
+        bind_slots(&snapshot.model.vocabulary, request, &mut self.slots);
+        self.clock = Clock::at(request.at, &snapshot.catalog.time_zone);
+        self.labels = 0;
+        self.care = super::guardrail::in_care(&snapshot.catalog.care, request);
+        self.selling_left =
+            super::guardrail::selling_left(&snapshot.catalog.selling_caps, facts, request.at);
+    }
+}

@@ -1,0 +1,199 @@
+//! One connection from accept to close: HTTP/1.1 or h2c, under every timer at once.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+use tower::{Service, ServiceExt};
+
+use super::activity::{Activity, InFlight, Watched};
+use super::body::{AnswerBody, RequestBody};
+use super::{ListenerConfig, ListenerStats, Peer, Timeout};
+
+/// hyper's builder for both protocols, with every limit set and none left at hyper's "no limit".
+pub(super) fn builder(config: &ListenerConfig) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Ours, see `activity`: hyper's would also cut connections that are merely idle.
+        .header_read_timeout(None)
+        .max_buf_size(config.h1_buffer_bytes)
+        .max_headers(config.h1_headers_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.h2_streams_max)
+        .initial_stream_window_size(config.h2_stream_window_bytes)
+        .initial_connection_window_size(config.h2_connection_window_bytes)
+        .max_header_list_size(config.h2_header_list_bytes)
+        .max_pending_accept_reset_streams(config.h2_pending_resets_max)
+        .max_local_error_reset_streams(config.h2_error_resets_max)
+        // What we may hold for a slow reader of one stream; hyper's default is 400 KiB.
+        .max_send_buf_size(config.h2_stream_window_bytes as usize)
+        .keep_alive_interval(Duration::from_millis(config.h2_ping_ms))
+        .keep_alive_timeout(Duration::from_millis(config.h2_ping_timeout_ms));
+    builder
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was closed in order, or a timer cut it.
+    Closed,
+    /// A drain ran out of time and cut it in the middle of something.
+    Aborted,
+}
+
+/// Serves one connection until it closes, a timer cuts it, or `shutdown` has drained it.
+pub(super) async fn serve<S>(
+    stream: TcpStream,
+    service: PerConnection<S>,
+    builder: Arc<Builder<TokioExecutor>>,
+    mut shutdown: watch::Receiver<()>,
+) -> End
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    let activity = service.activity.clone();
+    let (config, stats) = (service.config.clone(), service.stats.clone());
+    let io = TokioIo::new(Watched::new(stream, activity.clone()));
+    let mut connection = pin!(builder.serve_connection(io, service));
+    // Borrowed, not moved: while this receiver lives, the drain waits for this connection.
+    let mut shutdown = pin!(shutdown.changed());
+    let mut timer = pin!(sleep_until(activity.instant(config.first_byte_ms)));
+    // When the connection is cut, once it has been asked to close.
+    let mut closing: Option<(u64, Timeout)> = None;
+
+    poll_fn(|cx| {
+        loop {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Closed);
+            }
+            let now = activity.now();
+            if closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
+                closing = Some((now.saturating_add(config.drain_ms_max), Timeout::Drain));
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            let next = match (activity.check(now, closing.is_some(), &config), closing) {
+                (_, Some((cut, why))) if now >= cut => {
+                    if why != Timeout::Drain {
+                        return Poll::Ready(End::Closed);
+                    }
+                    stats.timed_out(Timeout::Drain);
+                    return Poll::Ready(End::Aborted);
+                }
+                (Ok(next), Some((cut, _))) => next.min(cut),
+                (Ok(next), None) => next,
+                // Nothing is lost by these: what is in flight may finish.
+                (Err(kind @ (Timeout::Idle | Timeout::Age)), _) => {
+                    stats.timed_out(kind);
+                    let grace = match kind {
+                        Timeout::Idle => config.write_stall_ms,
+                        _ => config.drain_ms_max,
+                    };
+                    closing = Some((now.saturating_add(grace), kind));
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
+                (Err(kind), _) => {
+                    stats.timed_out(kind);
+                    return Poll::Ready(End::Closed);
+                }
+            };
+            // A timer that fires early only looks again. Moving it on every request would cost more.
+            let next = activity.instant(next);
+            if next < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(next);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await
+}
+
+/// What every request of one connection goes through before it reaches the application.
+pub(super) struct PerConnection<S> {
+    pub(super) inner: S,
+    pub(super) peer: SocketAddr,
+    pub(super) config: Arc<ListenerConfig>,
+    pub(super) stats: Arc<ListenerStats>,
+    pub(super) activity: Arc<Activity>,
+}
+
+type Answer = Result<Response<AnswerBody>, Infallible>;
+
+impl<S> hyper::service::Service<Request<Incoming>> for PerConnection<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.stats.requests.fetch_add(1, Relaxed);
+        let in_flight = InFlight::begin(self.activity.clone());
+        let (mut head, body) = request.into_parts();
+        head.extensions.insert(Peer(self.peer));
+        let body = RequestBody::new(body, &head.headers, &self.config, self.stats.clone());
+        let request = Request::from_parts(head, Body::new(body));
+        let answer = self.inner.clone().oneshot(request);
+        let stats = self.stats.clone();
+        Box::pin(async move {
+            let answer = match unless_panics(answer).await {
+                Some(Ok(answer)) => answer,
+                None => {
+                    stats.panics.fetch_add(1, Relaxed);
+                    broken()
+                }
+            };
+            Ok(answer.map(|body| AnswerBody::new(body, in_flight)))
+        })
+    }
+}
+
+/// What `future` gives, or `None` if it panics: a panic costs one request, not its connection.
+async fn unless_panics<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        },
+    )
+    .await
+}
+
+/// The answer of a handler that panicked.
+fn broken() -> Response<Body> {
+    const PROBLEM: &str = r#"{"type":"about:blank","title":"internal error","status":500,"detail":"the request met a bug in the server"}"#;
+    let mut answer = Response::new(Body::from(PROBLEM));
+    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    answer.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    answer
+}

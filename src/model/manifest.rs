@@ -1,0 +1,612 @@
+//! What a person writes about a model: its inputs, its calibration, and rows that prove it.
+
+use std::collections::HashSet;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::fields::Fields;
+use super::{Calibration, ManifestError};
+
+/// How large the parts of a manifest may be.
+pub mod limits {
+    /// Features: inputs are numbered with 16 bits, and a row must stay in the nearest cache.
+    pub const FEATURES_MAX: usize = 512;
+    /// Categories of one feature: postal areas fit, customer ids do not.
+    pub const CATEGORIES_MAX: usize = 4_096;
+    /// Characters of a feature's or category's name.
+    pub const NAME_CHARS_MAX: usize = 256;
+    /// Golden rows without which a model is not accepted.
+    pub const GOLDEN_ROWS_MIN: usize = 32;
+    /// Golden rows beyond which a push would be slow and prove no more.
+    pub const GOLDEN_ROWS_MAX: usize = 10_000;
+    /// Characters of a note.
+    pub const NOTE_CHARS_MAX: usize = 4_096;
+}
+use limits::{CATEGORIES_MAX, FEATURES_MAX, GOLDEN_ROWS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX};
+
+/// A checked manifest.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Manifest {
+    /// What the model is called over all its versions, such as `propensity`.
+    pub name: String,
+    /// Such as `2026-11-20.1`; names match `[a-z0-9][a-z0-9._-]{0,63}`.
+    pub version: String,
+    /// How the artifact is written.
+    pub format: Format,
+    /// What the probability is of.
+    pub target: Target,
+    /// The inputs, in the model's order.
+    pub features: Vec<Feature>,
+    /// How a raw score becomes a probability.
+    pub calibration: Calibration,
+    /// Rows with the answers that the trainer got.
+    pub golden: Vec<GoldenRow>,
+    /// SHA-256 of the artifact, 64 lowercase hexadecimal digits. `None` only in one that is not yet
+    /// meant to serve.
+    pub sha256: Option<String>,
+    /// When it was trained, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trained_at: Option<String>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+crate::domain::vocabulary! {
+    /// How an artifact is written.
+    Format {
+        /// A weighted sum, in our own JSON.
+        Linear = "linear",
+        /// A forest that smartcore trained, in our own JSON.
+        Smartcore = "smartcore",
+    }
+}
+
+crate::domain::vocabulary! {
+    /// What a model predicts.
+    Target {
+        /// The probability that showing the offer leads to its conversion.
+        Conversion = "conversion",
+    }
+}
+
+crate::domain::vocabulary! {
+    /// Where an input comes from.
+    Source {
+        /// The customer's features and care signs.
+        Customer = "customer",
+        /// The visit: phase, job type, ETA, delay.
+        Appointment = "appointment",
+        /// What the page has seen: `NAME.count`, `NAME.age_ms`.
+        Trigger = "trigger",
+        /// The candidate; the only source that differs between candidates.
+        Offer = "offer",
+        /// Channel, device, locale, placement, hour, weekday.
+        Context = "context",
+    }
+}
+
+/// One input of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    /// Such as `tenure`; those of offers begin with `offer.`.
+    pub name: String,
+    /// What its values are.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub source: Source,
+    /// What stands for a missing value.
+    pub missing: Missing,
+}
+
+/// What an input's values are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// A number; booleans count as 0 and 1.
+    Number,
+    /// One of these strings, given to the model as its place in the list. Any other is missing.
+    Category(Vec<String>),
+}
+
+/// What a model gets where a value is missing, of the wrong kind, or an unheard-of category.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Missing {
+    /// NaN: the model knows what to do with it. In files `"nan"`, and the default.
+    #[default]
+    Nan,
+    /// This number; of a category, its place in the list. In files the number, or `"zero"`.
+    Value(f64),
+}
+
+/// A row with the answers that the trainer got.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GoldenRow {
+    /// One value per feature, categories as their place in the list; `None` (null) is missing.
+    pub features: Vec<Option<f64>>,
+    /// Before link and calibration.
+    pub raw: f64,
+    /// After both.
+    pub probability: f64,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// Names the first field that is wrong and what is allowed in it.
+    pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| ManifestError::new("json", e.to_string()))?;
+        let mut fields = Fields::of(value, "")?;
+        let features = features(&mut fields)?;
+        let manifest = Manifest {
+            name: identifier(&mut fields, "name")?,
+            version: identifier(&mut fields, "version")?,
+            format: word(&mut fields, "format")?,
+            target: word(&mut fields, "target")?,
+            calibration: match fields.optional("calibration")? {
+                Some(value) => Calibration::read(value)?,
+                None => Calibration::None,
+            },
+            golden: golden(&mut fields, &features)?,
+            features,
+            sha256: sha256(&mut fields)?,
+            trained_at: trained_at(&mut fields)?,
+            note: note(&mut fields)?,
+        };
+        fields.finish()?;
+        Ok(manifest)
+    }
+
+    /// The manifest as a file, with one line per feature and golden row.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("plain values serialize");
+        text.push('\n');
+        text
+    }
+
+    /// `name@version`, as answers and records carry it.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+}
+
+impl Missing {
+    /// What the model gets.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        match self {
+            Missing::Nan => f64::NAN,
+            Missing::Value(value) => value,
+        }
+    }
+}
+
+impl Feature {
+    /// What the model gets for a value that may be missing.
+    #[must_use]
+    pub fn input(&self, value: Option<f64>) -> f64 {
+        value.unwrap_or_else(|| self.missing.value())
+    }
+
+    fn read(value: Value, at: &str) -> Result<Feature, ManifestError> {
+        let mut fields = Fields::of(value, at)?;
+        let name: String = fields.required("name")?;
+        check_name(&name).map_err(|problem| fields.error("name", problem))?;
+        let source = word(&mut fields, "source")?;
+        if (source == Source::Offer) != name.starts_with("offer.") {
+            let problem =
+                format!("is {source}, but {name} must begin with `offer.` exactly if it is offer");
+            return Err(fields.error("source", problem));
+        }
+        let kind = kind(&mut fields)?;
+        let missing = missing(&mut fields, &kind)?;
+        fields.finish()?;
+        Ok(Feature {
+            name,
+            kind,
+            source,
+            missing,
+        })
+    }
+}
+
+fn features(fields: &mut Fields) -> Result<Vec<Feature>, ManifestError> {
+    let values: Vec<Value> = fields.required("features")?;
+    if !(1..=FEATURES_MAX).contains(&values.len()) {
+        let problem = format!(
+            "has {} entries, allowed are 1 to {FEATURES_MAX}",
+            values.len()
+        );
+        return Err(fields.error("features", problem));
+    }
+    let mut names = HashSet::new();
+    let mut features = Vec::with_capacity(values.len());
+    for (i, value) in values.into_iter().enumerate() {
+        let at = format!("features[{i}]");
+        let feature = Feature::read(value, &at)?;
+        if !names.insert(feature.name.clone()) {
+            let problem = format!("{} is there twice", feature.name);
+            return Err(ManifestError::new(format!("{at}.name"), problem));
+        }
+        features.push(feature);
+    }
+    Ok(features)
+}
+
+fn kind(fields: &mut Fields) -> Result<Kind, ManifestError> {
+    let word: String = fields.required("kind")?;
+    let categories: Option<Vec<String>> = fields.optional("categories")?;
+    match (word.as_str(), categories) {
+        ("number", None) => Ok(Kind::Number),
+        ("number", Some(_)) => Err(fields.error("categories", "a number has none")),
+        ("category", None) => Err(fields.error("categories", "is required for a category")),
+        ("category", Some(categories)) => {
+            check_categories(&categories).map_err(|e| fields.error("categories", e))?;
+            Ok(Kind::Category(categories))
+        }
+        (other, _) => {
+            let problem = format!("is `{other}`, expected one of number, category");
+            Err(fields.error("kind", problem))
+        }
+    }
+}
+
+fn check_categories(categories: &[String]) -> Result<(), String> {
+    if !(1..=CATEGORIES_MAX).contains(&categories.len()) {
+        let found = categories.len();
+        return Err(format!(
+            "has {found} entries, allowed are 1 to {CATEGORIES_MAX}"
+        ));
+    }
+    let mut seen = HashSet::new();
+    for category in categories {
+        if category.chars().count() > NAME_CHARS_MAX {
+            return Err(format!(
+                "an entry is longer than {NAME_CHARS_MAX} characters"
+            ));
+        }
+        if !seen.insert(category) {
+            return Err(format!("`{category}` is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let chars = name.chars().count();
+    if !(1..=NAME_CHARS_MAX).contains(&chars) || name.chars().any(char::is_control) {
+        return Err(format!(
+            "must be 1 to {NAME_CHARS_MAX} printable characters"
+        ));
+    }
+    Ok(())
+}
+
+fn missing(fields: &mut Fields, kind: &Kind) -> Result<Missing, ManifestError> {
+    let value = match fields.optional::<Value>("missing")? {
+        None => return Ok(Missing::Nan),
+        Some(Value::String(word)) if word == "nan" => return Ok(Missing::Nan),
+        Some(Value::String(word)) if word == "zero" => 0.0,
+        Some(value) => value.as_f64().filter(|v| v.is_finite()).ok_or_else(|| {
+            fields.error(
+                "missing",
+                format!("is {value}, expected \"nan\", \"zero\" or a number"),
+            )
+        })?,
+    };
+    if let Kind::Category(categories) = kind
+        && !is_place(value, categories.len())
+    {
+        let last = categories.len() - 1;
+        let problem =
+            format!("is {value}, expected \"nan\" or the place of a category, 0 to {last}");
+        return Err(fields.error("missing", problem));
+    }
+    Ok(Missing::Value(value))
+}
+
+/// Whether `value` is a whole number from 0 to below `count`.
+fn is_place(value: f64, count: usize) -> bool {
+    value.fract() == 0.0 && (0.0..count as f64).contains(&value)
+}
+
+fn golden(fields: &mut Fields, features: &[Feature]) -> Result<Vec<GoldenRow>, ManifestError> {
+    let values: Vec<Value> = fields.optional("golden")?.unwrap_or_default();
+    if values.len() > GOLDEN_ROWS_MAX {
+        let problem = format!("has {} rows, allowed are {GOLDEN_ROWS_MAX}", values.len());
+        return Err(fields.error("golden", problem));
+    }
+    (values.into_iter().enumerate())
+        .map(|(i, value)| GoldenRow::read(value, &format!("golden[{i}]"), features))
+        .collect()
+}
+
+impl GoldenRow {
+    fn read(value: Value, at: &str, features: &[Feature]) -> Result<GoldenRow, ManifestError> {
+        let mut fields = Fields::of(value, at)?;
+        let row: Vec<Option<f64>> = fields.required("features")?;
+        if row.len() != features.len() {
+            let problem = format!(
+                "has {} values, there are {} features",
+                row.len(),
+                features.len()
+            );
+            return Err(fields.error("features", problem));
+        }
+        for (i, (feature, value)) in features.iter().zip(&row).enumerate() {
+            if let (Kind::Category(categories), Some(value)) = (&feature.kind, value)
+                && !is_place(*value, categories.len())
+            {
+                let last = categories.len() - 1;
+                let problem = format!(
+                    "is {value}, {} has the categories 0 to {last}",
+                    feature.name
+                );
+                return Err(fields.error(&format!("features[{i}]"), problem));
+            }
+        }
+        let raw = fields.finite("raw")?;
+        let probability = fields.finite("probability")?;
+        if !(0.0..=1.0).contains(&probability) {
+            let problem = format!("is {probability}, must be within [0, 1]");
+            return Err(fields.error("probability", problem));
+        }
+        fields.finish()?;
+        Ok(GoldenRow {
+            features: row,
+            raw,
+            probability,
+        })
+    }
+}
+
+/// A name that can stand in a URL, a file name and a log line as it is.
+fn identifier(fields: &mut Fields, name: &str) -> Result<String, ManifestError> {
+    let text: String = fields.required(name)?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let first = text.bytes().next().is_some_and(plain);
+    let rest = text.bytes().all(|b| plain(b) || b"._-".contains(&b));
+    if first && rest && text.len() <= 64 {
+        return Ok(text);
+    }
+    Err(fields.error(name, "must match [a-z0-9][a-z0-9._-]{0,63}"))
+}
+
+fn word<T>(fields: &mut Fields, name: &str) -> Result<T, ManifestError>
+where
+    T: std::str::FromStr<Err = crate::domain::UnknownWord>,
+{
+    let text: String = fields.required(name)?;
+    text.parse()
+        .map_err(|error| fields.error(name, format!("is `{text}`, {error}")))
+}
+
+fn sha256(fields: &mut Fields) -> Result<Option<String>, ManifestError> {
+    let digest: Option<String> = fields.optional("sha256")?;
+    let hex = |d: &str| d.len() == 64 && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    match digest {
+        Some(digest) if !hex(&digest) => {
+            Err(fields.error("sha256", "must be 64 lowercase hexadecimal digits"))
+        }
+        digest => Ok(digest),
+    }
+}
+
+fn trained_at(fields: &mut Fields) -> Result<Option<String>, ManifestError> {
+    let text: Option<String> = fields.optional("trained_at")?;
+    if let Some(text) = &text
+        && text.parse::<jiff::Timestamp>().is_err()
+    {
+        return Err(fields.error(
+            "trained_at",
+            "must be an RFC 3339 instant, such as 2026-11-20T08:00:00Z",
+        ));
+    }
+    Ok(text)
+}
+
+fn note(fields: &mut Fields) -> Result<Option<String>, ManifestError> {
+    let note: Option<String> = fields.optional("note")?;
+    if note
+        .as_ref()
+        .is_some_and(|n| n.chars().count() > NOTE_CHARS_MAX)
+    {
+        return Err(fields.error(
+            "note",
+            format!("must be at most {NOTE_CHARS_MAX} characters"),
+        ));
+    }
+    Ok(note)
+}
+
+impl Serialize for Feature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// The feature as it stands in a file.
+        #[derive(Serialize)]
+        struct File<'a> {
+            name: &'a str,
+            kind: &'static str,
+            source: Source,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            categories: Option<&'a [String]>,
+            missing: Missing,
+        }
+        let (kind, categories) = match &self.kind {
+            Kind::Number => ("number", None),
+            Kind::Category(categories) => ("category", Some(categories.as_slice())),
+        };
+        File {
+            name: &self.name,
+            kind,
+            source: self.source,
+            categories,
+            missing: self.missing,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl Serialize for Missing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Missing::Nan => serializer.serialize_str("nan"),
+            Missing::Value(value) => serializer.serialize_f64(*value),
+        }
+    }
+}
+
+/// Words serialize as themselves.
+macro_rules! serialize_word {
+    ($($name:ident),+) => { $(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    )+ };
+}
+serialize_word!(Format, Target, Source);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn example() -> Value {
+        json!({
+            "name": "propensity", "version": "2026-11-20.1", "format": "linear", "target": "conversion",
+            "features": [
+                { "name": "tenure", "kind": "number", "source": "customer", "missing": "nan" },
+                { "name": "contract", "kind": "category", "source": "customer",
+                  "categories": ["Month-to-month", "One year", "Two year"], "missing": 1.0 },
+                { "name": "offer.margin", "kind": "number", "source": "offer", "missing": 0.0 },
+            ],
+            "calibration": { "kind": "none" },
+            "golden": [ { "features": [14.0, 0.0, 450.0], "raw": -2.1, "probability": 0.1 },
+                        { "features": [null, null, null], "raw": -2.1, "probability": 0.1 } ],
+            "sha256": "00".repeat(32), "trained_at": "2026-11-20T08:00:00Z", "note": "by hand",
+        })
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_written() {
+        let manifest = Manifest::parse(&example().to_string()).unwrap();
+        assert_eq!(manifest.label(), "propensity@2026-11-20.1");
+        assert_eq!(manifest.features[1].input(None), 1.0);
+        assert!(manifest.features[0].input(None).is_nan());
+        assert_eq!(serde_json::to_value(&manifest).unwrap(), example());
+        assert_eq!(Manifest::parse(&manifest.to_json()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn what_may_be_left_out_has_a_default() {
+        let mut value = example();
+        for name in ["calibration", "golden", "sha256", "trained_at", "note"] {
+            value.as_object_mut().unwrap().remove(name);
+        }
+        value["features"][0]
+            .as_object_mut()
+            .unwrap()
+            .remove("missing");
+        value["features"][2]["missing"] = json!("zero");
+        let manifest = Manifest::parse(&value.to_string()).unwrap();
+        assert_eq!(manifest.calibration, Calibration::None);
+        assert_eq!(manifest.features[0].missing, Missing::Nan);
+        assert_eq!(manifest.features[2].missing, Missing::Value(0.0));
+        assert!(manifest.golden.is_empty() && manifest.sha256.is_none());
+    }
+
+    /// Puts `value` at the JSON pointer and expects a refusal that names `field`.
+    #[track_caller]
+    fn check(pointer: &str, value: Value, field: &str) {
+        let mut manifest = example();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        match manifest.pointer_mut(parent).unwrap() {
+            Value::Object(map) => drop(map.insert(name.into(), value.clone())),
+            Value::Array(list) => list[name.parse::<usize>().unwrap()] = value.clone(),
+            other => panic!("{parent} is {other}"),
+        }
+        let error = Manifest::parse(&manifest.to_string()).expect_err(pointer);
+        assert_eq!(error.field, field, "{pointer} = {value}: {error}");
+    }
+
+    #[test]
+    fn mistakes_name_their_field() {
+        check("/extra", json!(1), "extra");
+        for name in ["", "Propensity", ".x", "a/b", &"a".repeat(65)] {
+            check("/name", json!(name), "name");
+        }
+        check("/version", json!(3), "version");
+        check("/format", json!("onnx"), "format");
+        check("/target", json!("click"), "target");
+        check("/features", json!([]), "features");
+        check("/features/0", json!("tenure"), "features[0]");
+        check("/features/0/name", json!(""), "features[0].name");
+        check("/features/0/name", json!("contract"), "features[1].name");
+        check("/features/0/kind", json!("float"), "features[0].kind");
+        check("/features/0/source", json!("web"), "features[0].source");
+        check("/features/0/source", json!("offer"), "features[0].source");
+        check(
+            "/features/2/source",
+            json!("customer"),
+            "features[2].source",
+        );
+        check(
+            "/features/0/categories",
+            json!(["a"]),
+            "features[0].categories",
+        );
+        check(
+            "/features/1/categories",
+            json!([]),
+            "features[1].categories",
+        );
+        check(
+            "/features/1/categories",
+            json!(null),
+            "features[1].categories",
+        );
+        check(
+            "/features/1/categories",
+            json!(["a", "a"]),
+            "features[1].categories",
+        );
+        check("/features/0/missing", json!("mean"), "features[0].missing");
+        check("/features/1/missing", json!(3), "features[1].missing");
+        check("/features/1/missing", json!(0.5), "features[1].missing");
+        check("/features/0/default", json!(0), "features[0].default");
+        check("/calibration/kind", json!("beta"), "calibration.kind");
+        check("/golden/0/features", json!([1, 2]), "golden[0].features");
+        check("/golden/1/features/1", json!(3), "golden[1].features[1]");
+        check("/golden/0/raw", json!(null), "golden[0].raw");
+        check("/golden/0/probability", json!(1.5), "golden[0].probability");
+        check("/sha256", json!("abc"), "sha256");
+        check("/trained_at", json!("yesterday"), "trained_at");
+        check("/note", json!("x".repeat(4_097)), "note");
+    }
+
+    #[test]
+    fn counts_are_limited() {
+        let feature =
+            |i: usize| json!({ "name": format!("f{i}"), "kind": "number", "source": "customer" });
+        let features = |count| (0..count).map(feature).collect::<Vec<_>>();
+        let row =
+            |count: usize| json!({ "features": vec![1; count], "raw": 0, "probability": 0.5 });
+        let mut manifest = example();
+        manifest["features"] = json!(features(512));
+        manifest["golden"] = json!(vec![row(512); 2]);
+        Manifest::parse(&manifest.to_string()).unwrap();
+        check("/features", json!(features(513)), "features");
+        check("/golden", json!(vec![row(3); 10_001]), "golden");
+        let categories = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
+        check(
+            "/features/1/categories",
+            json!(categories(4_097)),
+            "features[1].categories",
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! A trained function with its link and calibration: what serves.
+
+use super::calibration::sigmoid;
+use super::{Batch, Calibration, Forest, Linear, Scorer, ScorerScratch};
+
+/// What a raw score means before any calibration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Log-odds: `probability = 1 / (1 + exp(-raw))`.
+    Logistic,
+    /// A probability already, limited to [0, 1].
+    Identity,
+}
+
+/// Log-odds of 0 and 1 are infinite; this is how near a predicted probability may come to them.
+const PROBABILITY_MIN: f64 = 1e-6;
+
+impl Link {
+    /// The probability that a finite raw score stands for.
+    #[must_use]
+    pub fn probability(self, raw: f64) -> f64 {
+        match self {
+            Link::Logistic => sigmoid(raw),
+            Link::Identity => raw.clamp(0.0, 1.0),
+        }
+    }
+
+    /// The raw score as log-odds.
+    #[must_use]
+    pub fn margin(self, raw: f64) -> f64 {
+        match self {
+            Link::Logistic => raw,
+            Link::Identity => {
+                let p = raw.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
+                (p / (1.0 - p)).ln()
+            }
+        }
+    }
+}
+
+/// A trained function. The set is ours, so it is an enum: what a file format gives is one of these.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Function {
+    /// A weighted sum.
+    Linear(Linear),
+    /// An average over trees.
+    Forest(Forest),
+}
+
+impl Function {
+    /// How many inputs it has.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        match self {
+            Function::Linear(linear) => linear.inputs(),
+            Function::Forest(forest) => forest.inputs(),
+        }
+    }
+
+    /// What its raw score means.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        match self {
+            Function::Linear(linear) => linear.link,
+            Function::Forest(_) => Link::Identity,
+        }
+    }
+}
+
+/// A trained function with its calibration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predictor {
+    /// Gives the raw score.
+    pub function: Function,
+    /// Makes a probability of it.
+    pub calibration: Calibration,
+}
+
+impl Predictor {
+    /// Writes the raw score of each candidate into `out`: before link and calibration, for golden rows,
+    /// explanations and whoever compares with the trainer.
+    pub fn raw(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
+        debug_assert_eq!(batch.shared.len(), self.inputs());
+        debug_assert_eq!(batch.own.len(), batch.own_inputs.len() * out.len());
+        match &self.function {
+            Function::Linear(linear) => linear.raw(batch, scratch, out),
+            Function::Forest(forest) => forest.raw(batch, scratch, out),
+        }
+    }
+
+    /// The probability of a raw score; NaN where the score is not finite.
+    #[must_use]
+    pub fn probability(&self, raw: f64) -> f64 {
+        self.calibration.probability(self.function.link(), raw)
+    }
+}
+
+impl Scorer for Predictor {
+    fn inputs(&self) -> usize {
+        self.function.inputs()
+    }
+
+    fn score(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
+        self.raw(batch, scratch, out);
+        for value in out {
+            *value = self.probability(*value);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Bytes in, bytes out: who may ask, how much, how fast, and what proves that an offer was shown.
+//!
+//! Nothing here decides anything. `service` is what both doors (`http`, `grpc`) have in common.
+
+pub mod admission;
+pub mod api_key;
+pub mod auth;
+pub mod context;
+pub mod cors;
+pub mod deadline;
+mod entries;
+pub mod idempotency;
+pub mod keys;
+mod names;
+mod service;
+mod stamp;
+pub mod token;
+pub mod wire;
+
+pub use service::{Asked, DecisionConfig, Service, Tracked};
+pub use stamp::now;

@@ -1,0 +1,514 @@
+//! What both doors do: decide, and record what happened then.
+//!
+//! HTTP and gRPC read bytes and write bytes; everything between is here, once.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+
+use super::entries::{self, Attributed, Said, When};
+use super::idempotency::{offer_event_keys, visit_event_keys};
+use super::keys::{Keys, SubjectOf};
+use super::names::Names;
+use super::stamp;
+use super::token::{Token, TokenConfig, TokenError, TokenKind, hash16, hash32};
+use super::wire::{
+    self, Answering, Arrival, DecisionRequest, DecisionResponse, EventBatch, EventRejection,
+    EventResponse, Malformed, RejectionCode, Sent, TokenUse,
+};
+use crate::decide::snapshot::Snapshot;
+use crate::decide::{self, Scratch};
+use crate::domain::{
+    Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, PlacementDecision, Request,
+    Shown,
+};
+use crate::journal::{Appended, Journal};
+use crate::ledger::Ledger;
+use crate::telemetry::{EventResult, Metrics, Outcome};
+
+/// How decisions are made and held; a section of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecisionConfig {
+    /// How long an offer that was answered but not yet seen counts against caps, in milliseconds.
+    pub hold_ms: u32,
+    /// With less time than this to the deadline the model is left out and the prior scores, in
+    /// milliseconds.
+    pub model_ms_min: u32,
+}
+
+impl Default for DecisionConfig {
+    fn default() -> DecisionConfig {
+        DecisionConfig {
+            hold_ms: 30 * 60_000,
+            model_ms_min: 1,
+        }
+    }
+}
+
+/// The data path, ready to be called.
+pub struct Service {
+    live: Arc<ArcSwap<Snapshot>>,
+    journal: Journal,
+    ledger: Arc<Ledger>,
+    keys: Arc<Keys>,
+    metrics: Arc<Metrics>,
+    names: Names,
+    decisions: DecisionConfig,
+    tokens: TokenConfig,
+}
+
+/// What the transport knows about a request for a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// When its last byte was read.
+    pub since: Instant,
+    /// What the deadline leaves room for.
+    pub effort: Effort,
+    /// The browser sent `Sec-GPC: 1`.
+    pub gpc: bool,
+    /// The caller may speak for the operator, and may see scores.
+    pub trusted: bool,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Buffers> = RefCell::default();
+}
+
+/// One thread's buffers.
+#[derive(Default)]
+struct Buffers {
+    scratch: Scratch,
+    facts: Facts,
+    slots: Vec<u16>,
+}
+
+impl Service {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        live: Arc<ArcSwap<Snapshot>>,
+        journal: Journal,
+        ledger: Arc<Ledger>,
+        keys: Arc<Keys>,
+        metrics: Arc<Metrics>,
+        decisions: DecisionConfig,
+        tokens: TokenConfig,
+    ) -> Service {
+        Service {
+            live,
+            journal,
+            ledger,
+            keys,
+            metrics,
+            names: Names::default(),
+            decisions,
+            tokens,
+        }
+    }
+
+    /// What counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What signs.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// How much work a deadline leaves room for.
+    #[must_use]
+    pub fn model_ms_min(&self) -> u32 {
+        self.decisions.model_ms_min
+    }
+
+    /// Decides, reserves, puts on record, and hands the answer to `render`.
+    ///
+    /// Everything happens on the caller's thread without waiting for anything.
+    ///
+    /// # Errors
+    /// The first rule of the contract that the request breaks.
+    pub fn decide<R>(
+        &self,
+        message: &DecisionRequest<'_>,
+        asked: Asked,
+        render: impl FnOnce(DecisionResponse<'_>) -> R,
+    ) -> Result<R, Malformed> {
+        let snapshot = self.live.load();
+        let at = stamp::now();
+        let arrival = Arrival {
+            decision: stamp::decision_id(at),
+            at,
+            effort: asked.effort,
+            consent_default: snapshot.catalog.consent,
+            gpc: asked.gpc,
+            trusted: asked.trusted,
+        };
+        let request = wire::validate(message, &arrival, |kind, id| {
+            self.keys.subject(match kind {
+                "customer" => SubjectOf::Customer(id),
+                _ => SubjectOf::Appointment(id),
+            })
+        })
+        .inspect_err(|_| self.metrics.decision(Outcome::Refused))?;
+        SCRATCH.with_borrow_mut(|buffers| {
+            let Buffers {
+                scratch,
+                facts,
+                slots,
+            } = buffers;
+            let decision = self.make(&snapshot, &request, facts, scratch);
+            let logged = self.log(&snapshot, &request, facts, decision, asked.since);
+            self.count(decision, logged);
+            // Only the first placement's id matters to texts, and texts hardly ever show it.
+            let place = request.placements.first().map_or("", |p| p.id);
+            let view = decide::view(&snapshot, &request, place, slots);
+            let from = Answering {
+                snapshot: &snapshot,
+                request: &request,
+                decision,
+                attributes: &view,
+                reveal: asked.trusted,
+            };
+            let model = hash32(&snapshot.model.label);
+            let mut answer = wire::answer(&from, |placement, choice, usage| {
+                self.sign(&snapshot, &request, placement, choice, usage, model)
+            });
+            answer.degraded.unlogged |= !logged;
+            Ok(render(answer))
+        })
+    }
+
+    /// Decides while the customer's account is held, so that two pages cannot overshoot a cap.
+    fn make<'s>(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request<'_>,
+        facts: &mut Facts,
+        scratch: &'s mut Scratch,
+    ) -> &'s Decision {
+        facts.exposures.clear();
+        let Some(subject) = request.customer.subject else {
+            return decide::decide(snapshot, request, facts, scratch);
+        };
+        self.ledger.with(subject, request.at, |account| {
+            account.facts_into(snapshot.catalog.cap_window_ms_max(), facts);
+            let decision = decide::decide(snapshot, request, facts, scratch);
+            if !request.test && !decision.choices.is_empty() {
+                let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
+                account.reserve(
+                    request.decision,
+                    &entries::shown(snapshot, decision),
+                    hold_until,
+                );
+            }
+            decision
+        })
+    }
+
+    /// Queues the record; false where the queue is full.
+    fn log(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request<'_>,
+        facts: &Facts,
+        decision: &Decision,
+        since: Instant,
+    ) -> bool {
+        let entry = entries::decision(
+            snapshot,
+            request,
+            facts,
+            decision,
+            entries::shown(snapshot, decision),
+            request.at.plus(i64::from(self.decisions.hold_ms)),
+            since.elapsed().as_nanos() as f64 / 1_000.0,
+        );
+        self.journal.record(entry)
+    }
+
+    fn count(&self, decision: &Decision, logged: bool) {
+        let empty = decision.choices.is_empty();
+        self.metrics.decision(if empty {
+            Outcome::Empty
+        } else {
+            Outcome::Offered
+        });
+        self.metrics.degraded(decision.degraded.words());
+        for reason in decision.placements.iter().filter_map(|p| p.no_offer) {
+            self.metrics.no_offer(reason);
+        }
+        if !logged {
+            self.metrics.degraded(std::iter::once("unlogged"));
+            self.metrics.unlogged.increment(1);
+        }
+    }
+
+    fn sign(
+        &self,
+        snapshot: &Snapshot,
+        request: &Request<'_>,
+        placement: &PlacementDecision,
+        choice: &Choice,
+        usage: TokenUse,
+        model: u32,
+    ) -> String {
+        let offer = snapshot.catalog.offer(choice.offer);
+        let id = request.placements[usize::from(placement.ask)].id;
+        let token = Token {
+            kind: match usage {
+                TokenUse::Event => TokenKind::Any,
+                TokenUse::Impression => TokenKind::Impression,
+                TokenUse::Click => TokenKind::Click,
+            },
+            test: request.test,
+            unmeasured: !request.customer.consent.measurement,
+            sells: offer.class.sells(),
+            phase: request.appointment.phase,
+            issued: request.at,
+            decision: request.decision,
+            slot: placement.ask,
+            rank: choice.rank,
+            offer: offer.hash,
+            placement: hash32(id),
+            creative: hash16(&offer.creatives[usize::from(choice.creative.0)].id),
+            model,
+            subject: request.customer.subject,
+            propensity: choice.propensity,
+        };
+        self.keys.sign(&token).as_str().to_owned()
+    }
+
+    /// Records a batch. Answers when the journal holds each event as firmly as its type asks.
+    ///
+    /// # Errors
+    /// Where the batch as a whole is none; a bad item is in the answer.
+    pub async fn record(&self, batch: &EventBatch<'_>) -> Result<EventResponse, Malformed> {
+        let received = stamp::now();
+        let items = batch.validate(received)?;
+        let mut response = EventResponse::default();
+        let mut accepted = Vec::with_capacity(items.len());
+        let mut entries = Vec::with_capacity(items.len());
+        for (index, item) in (0..).zip(items) {
+            let checked = item.and_then(|sent| {
+                let kind = sent.kind;
+                self.entry(&sent, received)
+                    .map_err(|(code, detail)| EventRejection {
+                        index,
+                        code,
+                        detail,
+                    })
+                    .inspect_err(|_| self.metrics.event(kind, EventResult::Rejected))
+            });
+            match checked {
+                Ok((entry, kind, token)) => {
+                    entries.push((entry, kind.ack()));
+                    accepted.push((index, kind, token));
+                }
+                Err(rejection) => response.rejected.push(rejection),
+            }
+        }
+        let results = self.journal.append_all(entries).await;
+        for ((index, kind, token), result) in accepted.into_iter().zip(results) {
+            match result {
+                Ok(Appended::New(_)) => {
+                    self.booked(kind, token.as_ref(), received);
+                    response.accepted += 1;
+                }
+                Ok(Appended::Duplicate) => {
+                    self.metrics.event(kind, EventResult::Duplicate);
+                    response.duplicates += 1;
+                }
+                Err(error) => {
+                    self.metrics.event(kind, EventResult::Failed);
+                    let code = RejectionCode::Unavailable;
+                    let detail = format!("the journal cannot take it now: {error}");
+                    response.rejected.push(EventRejection {
+                        index,
+                        code,
+                        detail,
+                    });
+                }
+            }
+        }
+        response.rejected.sort_by_key(|r| r.index);
+        Ok(response)
+    }
+
+    /// Counts what an impression's image or a click's link tells.
+    ///
+    /// # Errors
+    /// Why the token is refused. The event itself may be lost to a full disk: an image has nobody to
+    /// tell, so it is counted and the answer is the same.
+    pub async fn track(&self, text: &str) -> Result<Tracked, TokenError> {
+        let now = stamp::now();
+        let token = self.keys.read(text).inspect_err(|e| self.refused(*e))?;
+        let kind = match token.kind {
+            TokenKind::Click => EventType::Click,
+            TokenKind::Impression | TokenKind::Any => EventType::Impression,
+        };
+        if token.kind == TokenKind::Any {
+            return Err(TokenError::WrongKind);
+        }
+        token
+            .check(kind, now, &self.tokens)
+            .inspect_err(|e| self.refused(*e))?;
+        let tracked = match kind {
+            EventType::Click => Tracked::Click(self.url_of(&token)),
+            _ => Tracked::Impression,
+        };
+        if token.unmeasured {
+            self.confirm(kind, &token, now);
+            return Ok(tracked);
+        }
+        let id = format!("{kind}:{}:{}:{}", token.decision, token.slot, token.rank);
+        let sent = Sent::tracked(kind, &id, now);
+        let entry = self.attributed_entry(&sent, &token, now);
+        match self.journal.append(entry, Ack::Written).await {
+            Ok(Appended::New(_)) => self.booked(kind, Some(&token), now),
+            Ok(Appended::Duplicate) => self.metrics.event(kind, EventResult::Duplicate),
+            Err(_) => self.metrics.event(kind, EventResult::Failed),
+        }
+        Ok(tracked)
+    }
+
+    /// The clicked offer's own URL, as the live catalog has it: links go nowhere else.
+    fn url_of(&self, token: &Token) -> Option<String> {
+        let snapshot = self.live.load();
+        let offer = snapshot.catalog.offer_by_hash(token.offer)?;
+        let mut shown = offer
+            .creatives
+            .iter()
+            .filter(|c| hash16(&c.id) == token.creative);
+        shown
+            .next()
+            .and_then(|c| c.action.url.as_deref())
+            .map(str::to_owned)
+    }
+
+    fn booked(&self, kind: EventType, token: Option<&Token>, at: Millis) {
+        self.metrics.event(kind, EventResult::Accepted);
+        if let Some(token) = token {
+            self.confirm(kind, token, at);
+        }
+    }
+
+    /// An impression turns the reservation into a showing that counts.
+    fn confirm(&self, kind: EventType, token: &Token, at: Millis) {
+        if kind != EventType::Impression || token.test {
+            return;
+        }
+        if let Some(subject) = token.subject {
+            let shown = Shown {
+                offer: token.offer.0,
+                sells: token.sells,
+            };
+            self.ledger.confirm(subject, token.decision, shown, at);
+        }
+    }
+
+    fn refused(&self, error: TokenError) {
+        (self.metrics.tokens_rejected)(error.code()).increment(1);
+    }
+
+    fn entry(
+        &self,
+        sent: &Sent<'_>,
+        received: Millis,
+    ) -> Result<(Entry, EventType, Option<Token>), (RejectionCode, String)> {
+        let kind = sent.kind;
+        let Some(text) = sent.token.filter(|_| kind.about_offer()) else {
+            return Ok((self.visit_entry(sent, received), kind, None));
+        };
+        let token = self
+            .keys
+            .open(text, kind, received, &self.tokens)
+            .map_err(|error| {
+                self.refused(error);
+                (RejectionCode::from(error), error.to_string())
+            })?;
+        if token.unmeasured {
+            // Nothing is written, but the showing still uses up the customer's caps.
+            self.confirm(kind, &token, received);
+            let detail = "the customer withholds measurement: nothing is recorded";
+            return Err((RejectionCode::NoConsent, detail.into()));
+        }
+        Ok((
+            self.attributed_entry(sent, &token, received),
+            kind,
+            Some(token),
+        ))
+    }
+
+    /// An event about an offer, told apart by its token.
+    fn attributed_entry(&self, sent: &Sent<'_>, token: &Token, received: Millis) -> Entry {
+        let snapshot = self.live.load();
+        let names = self.names.of(&snapshot);
+        let offer = names.offer(token.offer);
+        let placement = names.placement(token.placement);
+        let model = names.model(token.model);
+        let attributed = Attributed {
+            decision: token.decision,
+            subject: token.subject,
+            offer_hash: token.offer,
+            sells: token.sells,
+            offer: &offer,
+            placement: &placement,
+            phase: token.phase,
+            model: &model,
+            slot: token.slot,
+            rank: token.rank,
+            propensity: token.propensity.get(),
+            test: token.test,
+        };
+        let own_id = format!(
+            "{}:{}:{}:{}",
+            sent.kind, token.decision, token.slot, token.rank
+        );
+        let id = sent.id.unwrap_or(&own_id);
+        let keys = offer_event_keys(token, sent.kind, sent.id, sent.at);
+        let when = When {
+            at: sent.at,
+            received,
+        };
+        entries::event(sent.kind, id, when, Some(attributed), self.said(sent), keys)
+    }
+
+    /// An event about the visit.
+    fn visit_entry(&self, sent: &Sent<'_>, received: Millis) -> Entry {
+        let id = sent.id.unwrap_or_default();
+        let keys = visit_event_keys(sent.appointment_id.unwrap_or_default(), id);
+        let when = When {
+            at: sent.at,
+            received,
+        };
+        entries::event(sent.kind, id, when, None, self.said(sent), keys)
+    }
+
+    fn said<'a>(&self, sent: &Sent<'a>) -> Said<'a> {
+        let appointment = sent.appointment_id.map(SubjectOf::Appointment);
+        Said {
+            value: sent.value,
+            appointment: appointment.map(|a| self.keys.subject(a)),
+            phase: sent.phase,
+            dwell_ms: sent.dwell_ms,
+            element: sent.element,
+            rating: sent.rating,
+        }
+    }
+}
+
+/// What a tracking URL told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tracked {
+    /// An image was loaded.
+    Impression,
+    /// A link was followed; where to, if the offer still has a URL.
+    Click(Option<String>),
+}

@@ -1,0 +1,231 @@
+//! Metrics: every name, its help text and its handle, in one place.
+//!
+//! Names are an interface: dashboards and alerts of people we do not know read them. Handles are made
+//! once and kept; labels come from enums, never from requests, so that the number of series is fixed.
+
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::domain::{EventType, Exclusion};
+
+/// Bucket bounds of the decision's duration, in seconds: fine around the promise of a millisecond.
+const DECISION_BUCKETS: [f64; 15] = [
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 1.0,
+];
+
+/// What became of a decision as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// At least one offer is shown.
+    Offered,
+    /// None is.
+    Empty,
+    /// The request was refused.
+    Refused,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventResult {
+    /// New, and the journal holds it.
+    Accepted,
+    /// Seen before.
+    Duplicate,
+    /// Malformed, forged, expired.
+    Rejected,
+    /// The journal could not take it.
+    Failed,
+}
+
+/// Handles of everything the data path counts.
+pub struct Metrics {
+    /// Last byte of the request read to first byte of the answer handed over.
+    pub decision_duration: Histogram,
+    decisions: [Counter; 3],
+    degraded: [Counter; 4],
+    empty: Vec<Counter>,
+    events: Vec<[Counter; 4]>,
+    /// Answers that could not be put on record.
+    pub unlogged: Counter,
+    /// Requests turned away before they were read, by class.
+    pub shed: [Counter; 3],
+    /// Tokens refused, by reason.
+    pub tokens_rejected: fn(&'static str) -> Counter,
+    /// Declared features that came with a value of another kind, or undeclared ones.
+    pub features_ignored: Counter,
+    /// Requests being answered.
+    pub in_flight: Gauge,
+}
+
+/// Words of the degraded label, in the order of `Degraded`'s fields.
+const DEGRADED: [&str; 4] = ["model_deadline", "model_failed", "prior_only", "unlogged"];
+
+impl Metrics {
+    /// Makes every handle; the recorder must be installed first.
+    #[must_use]
+    pub fn new() -> Metrics {
+        describe();
+        let decisions = ["offered", "empty", "refused"]
+            .map(|o| counter!("offerd_decisions_total", "outcome" => o));
+        let result = |event: &EventType| {
+            ["accepted", "duplicate", "rejected", "failed"]
+                .map(|r| counter!("offerd_events_total", "kind" => event.as_str(), "result" => r))
+        };
+        let empty = Exclusion::ALL
+            .iter()
+            .map(|r| counter!("offerd_no_offer_total", "reason" => r.as_str()))
+            .collect();
+        Metrics {
+            decision_duration: histogram!("offerd_decision_duration_seconds"),
+            decisions,
+            degraded: DEGRADED.map(|d| counter!("offerd_degraded_total", "what" => d)),
+            empty,
+            events: EventType::ALL.iter().map(result).collect(),
+            unlogged: counter!("offerd_events_lost_total", "reason" => "queue_full"),
+            shed: ["conversions", "decisions", "other"]
+                .map(|c| counter!("offerd_shed_total", "class" => c, "reason" => "in_flight")),
+            tokens_rejected: |reason| counter!("offerd_token_rejected_total", "reason" => reason),
+            features_ignored: counter!("offerd_features_ignored_total"),
+            in_flight: gauge!("offerd_inflight"),
+        }
+    }
+
+    /// Counts a decision.
+    pub fn decision(&self, outcome: Outcome) {
+        self.decisions[outcome as usize].increment(1);
+    }
+
+    /// Counts what an answer had to leave out.
+    pub fn degraded(&self, words: impl Iterator<Item = &'static str>) {
+        for word in words {
+            if let Some(i) = DEGRADED.iter().position(|d| *d == word) {
+                self.degraded[i].increment(1);
+            }
+        }
+    }
+
+    /// Counts a placement that stayed empty.
+    pub fn no_offer(&self, reason: Exclusion) {
+        self.empty[reason as usize].increment(1);
+    }
+
+    /// Counts an event.
+    pub fn event(&self, event: EventType, result: EventResult) {
+        self.events[event as usize][result as usize].increment(1);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+/// Installs the recorder behind the `metrics` facade. Once per process: later calls give the first.
+///
+/// # Errors
+/// When a bucket list is empty, which the constants rule out.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            Matcher::Full("offerd_decision_duration_seconds".into()),
+            &DECISION_BUCKETS,
+        )?
+        .build_recorder();
+    let handle = recorder.handle();
+    // Another thread was first: its recorder counts, and its handle is the one to render.
+    if metrics::set_global_recorder(recorder).is_err()
+        && let Some(first) = HANDLE.get()
+    {
+        return Ok(first.clone());
+    }
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+/// How often the recorder's buffers must be emptied: they grow until they are.
+pub const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Sets a gauge that is read from somebody's status when the page is rendered.
+pub fn set(name: &'static str, value: f64) {
+    gauge!(name).set(value);
+}
+
+/// Sets a counter kept elsewhere, with one label, when the page is rendered.
+pub fn set_total(name: &'static str, label: &'static str, word: String, value: u64) {
+    counter!(name, label => word).absolute(value);
+}
+
+fn describe() {
+    describe_histogram!(
+        "offerd_decision_duration_seconds",
+        Unit::Seconds,
+        "last byte of the request read to first byte of the answer handed over"
+    );
+    for (name, help) in [
+        ("offerd_decisions_total", "decisions by outcome"),
+        (
+            "offerd_degraded_total",
+            "answers that had to leave something out, by what",
+        ),
+        (
+            "offerd_no_offer_total",
+            "placements that stayed empty, by reason",
+        ),
+        ("offerd_events_total", "events by kind and result"),
+        (
+            "offerd_events_lost_total",
+            "records known to be lost, by reason",
+        ),
+        (
+            "offerd_shed_total",
+            "requests turned away before they were read, by class",
+        ),
+        (
+            "offerd_token_rejected_total",
+            "event tokens refused, by reason",
+        ),
+        (
+            "offerd_features_ignored_total",
+            "features that the catalog does not declare",
+        ),
+        (
+            "offerd_journal_entries_total",
+            "records in the journal since the start, by type",
+        ),
+        (
+            "offerd_redis_errors_total",
+            "error replies of Redis by code",
+        ),
+    ] {
+        describe_counter!(name, help);
+    }
+    for (name, help) in [
+        ("offerd_inflight", "requests being answered"),
+        ("offerd_epoch", "number of the snapshot that serves"),
+        ("offerd_journal_bytes", "bytes of the journal on disk"),
+        ("offerd_journal_segments", "segment files of the journal"),
+        ("offerd_redis_up", "1 while the sink is connected"),
+        (
+            "offerd_flush_lag_entries",
+            "records written and not yet shipped",
+        ),
+        (
+            "offerd_flush_lag_seconds",
+            "age of the oldest record not yet shipped",
+        ),
+        ("offerd_ledger_accounts", "customers the ledger knows"),
+        ("offerd_ledger_exposures", "showings the ledger counts"),
+    ] {
+        describe_gauge!(name, help);
+    }
+}
