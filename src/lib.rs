@@ -3,6 +3,7 @@
 //! Read `decide` first: the whole product on one screen. Everything else feeds it or carries its
 //! answer away.
 
+pub mod cmd;
 pub mod decide;
 pub mod domain;
 pub mod listener;

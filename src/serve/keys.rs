@@ -176,15 +176,25 @@ impl Keys {
     ///
     /// The file cannot be read or written, is damaged, or can be read by everyone.
     pub fn load_or_create(data: &Path) -> Result<Keys, KeysError> {
-        let path = path(data);
-        match KeyFile::read(&path) {
+        match Keys::load(data) {
             Err(KeysError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let path = path(data);
                 let file = KeyFile::generate()?;
                 file.write(&path)?;
                 file.keys(&path)
             }
-            found => found?.keys(&path),
+            found => found,
         }
+    }
+
+    /// The keys of the data folder `data`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is damaged, or can be read by everyone.
+    pub fn load(data: &Path) -> Result<Keys, KeysError> {
+        let path = path(data);
+        KeyFile::read(&path)?.keys(&path)
     }
 
     /// The ids of the keys that verify, newest first.
