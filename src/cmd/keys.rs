@@ -7,7 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::serve::api_key::{self, KeyDigest, KeyKind};
-use crate::serve::keys::{self, Keys, KeysError};
+use crate::serve::key_file::{self, KeysError};
+use crate::serve::keys::Keys;
 
 /// Arguments of `offerd keys`.
 #[derive(Debug, Args)]
@@ -87,7 +88,7 @@ pub fn run(args: &KeysArgs, out: &mut impl Write) -> Result<(), KeysCommandError
     match &args.command {
         KeysCommand::New { kind, origins } => new((*kind).into(), origins, args.json, out),
         KeysCommand::Rotate(data) => {
-            keys::rotate(&data.data)?;
+            key_file::rotate(&data.data)?;
             list(data, args.json, out)
         }
         KeysCommand::List(data) => list(data, args.json, out),

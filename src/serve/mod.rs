@@ -9,5 +9,6 @@ pub mod context;
 pub mod cors;
 pub mod deadline;
 pub mod idempotency;
+pub mod key_file;
 pub mod keys;
 pub mod token;
