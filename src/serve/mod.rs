@@ -12,6 +12,7 @@ mod entries;
 mod grpc;
 mod http;
 pub mod idempotency;
+pub mod key_file;
 pub mod keys;
 mod names;
 mod service;
