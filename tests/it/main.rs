@@ -1,0 +1,3 @@
+//! One integration binary: what the product does, seen from outside its parts.
+
+mod wire;
