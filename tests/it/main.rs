@@ -9,6 +9,7 @@ mod ledger;
 mod redis_server;
 mod sink;
 mod transport;
+mod wire;
 
 #[path = "../support/mod.rs"]
 mod support;
