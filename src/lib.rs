@@ -4,6 +4,7 @@
 //! answer away.
 
 pub mod cmd;
+pub mod config;
 pub mod control;
 pub mod decide;
 pub mod domain;

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
-use crate::domain::{Entry, EntryKind, Millis};
-use crate::journal::Journal;
-use crate::model::Model;
 use super::catalog::{CatalogDiff, Mistakes};
 use super::state::{ModelRef, State};
 use super::store::{Store, StoreError};
 use super::{bind, catalog};
+use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
+use crate::domain::{Entry, EntryKind, Millis};
+use crate::journal::Journal;
+use crate::model::Model;
 
 /// The pointer that every request loads once.
 pub type Live = Arc<ArcSwap<Snapshot>>;
@@ -130,8 +130,17 @@ impl Control {
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
-        let inner = Mutex::new(Inner { catalog, model, state });
-        let control = Control { live, store, journal, inner };
+        let inner = Mutex::new(Inner {
+            catalog,
+            model,
+            state,
+        });
+        let control = Control {
+            live,
+            store,
+            journal,
+            inner,
+        };
         control.note_snapshot(now);
         Ok(control)
     }
@@ -174,7 +183,12 @@ impl Control {
                 self.store.save(&state)?;
                 inner.state = state;
             }
-            return Ok(CatalogOutcome { epoch, digest: new.digest.clone(), live: false, diff });
+            return Ok(CatalogOutcome {
+                epoch,
+                digest: new.digest.clone(),
+                live: false,
+                diff,
+            });
         }
         state.catalog = Some(new.digest.clone());
         state.epoch += 1;
@@ -185,7 +199,12 @@ impl Control {
         let epoch = inner.state.epoch;
         drop(inner);
         self.note_snapshot(now);
-        Ok(CatalogOutcome { epoch, digest: new.digest.clone(), live: true, diff })
+        Ok(CatalogOutcome {
+            epoch,
+            digest: new.digest.clone(),
+            live: true,
+            diff,
+        })
     }
 
     /// Checks a model and makes it live.
@@ -201,17 +220,27 @@ impl Control {
         now: Millis,
     ) -> Result<(ModelInfo, u64), ControlError> {
         let model = Arc::new(crate::model::load(manifest, artifact)?);
-        let said = ModelRef { name: model.manifest.name.clone(), version: model.manifest.version.clone() };
-        let path = ModelRef { name: name.into(), version: version.into() };
+        let said = ModelRef {
+            name: model.manifest.name.clone(),
+            version: model.manifest.version.clone(),
+        };
+        let path = ModelRef {
+            name: name.into(),
+            version: version.into(),
+        };
         if said != path {
-            return Err(ControlError::Name { manifest: said.to_string(), path: path.to_string() });
+            return Err(ControlError::Name {
+                manifest: said.to_string(),
+                path: path.to_string(),
+            });
         }
         let mut inner = self.lock();
         let mut state = inner.state.clone();
         state.model_before = state.model.replace(path.clone());
         state.epoch += 1;
         let snapshot = build(&inner.catalog, Some(&model), &state)?;
-        self.store.keep_model(&path, manifest.as_bytes(), artifact)?;
+        self.store
+            .keep_model(&path, manifest.as_bytes(), artifact)?;
         self.swap(&mut inner, snapshot, state)?;
         inner.model = Some(Arc::clone(&model));
         let epoch = inner.state.epoch;
@@ -315,9 +344,9 @@ fn info(model: &Model, stage: &'static str) -> ModelInfo {
         name: model.manifest.name.clone(),
         version: model.manifest.version.clone(),
         format: model.manifest.format.to_string(),
-        sha256: model.manifest.sha256.clone(),
+        sha256: model.manifest.sha256.clone().unwrap_or_default(),
         stage,
-        note: model.manifest.note.clone(),
+        note: model.manifest.note.clone().unwrap_or_default(),
     }
 }
 

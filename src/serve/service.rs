@@ -20,7 +20,7 @@ use super::wire::{
     EventResponse, Malformed, RejectionCode, Sent, TokenUse,
 };
 use crate::decide::snapshot::Snapshot;
-use crate::decide::{self, Scratch};
+use crate::decide::{self, Scratch, Views};
 use crate::domain::{
     Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, PlacementDecision, Request,
     Shown,
@@ -158,20 +158,18 @@ impl Service {
             let decision = self.make(&snapshot, &request, facts, scratch);
             let logged = self.log(&snapshot, &request, facts, decision, asked.since);
             self.count(decision, logged);
-            // Only the first placement's id matters to texts, and texts hardly ever show it.
-            let place = request.placements.first().map_or("", |p| p.id);
-            let view = decide::view(&snapshot, &request, place, slots);
+            let views = Views::new(&snapshot, &request, slots);
             let from = Answering {
                 snapshot: &snapshot,
                 request: &request,
                 decision,
-                attributes: &view,
                 reveal: asked.reveal,
             };
             let model = hash32(&snapshot.model.label);
-            let mut answer = wire::answer(&from, |placement, choice, usage| {
+            let sign = |placement: &PlacementDecision, choice: &Choice, usage| {
                 self.sign(&snapshot, &request, placement, choice, usage, model)
-            });
+            };
+            let mut answer = wire::answer(from, |place| views.at(place), sign);
             answer.degraded.unlogged |= !logged;
             Ok(render(answer))
         })

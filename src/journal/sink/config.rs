@@ -1,13 +1,13 @@
 //! The `[redis]` section: where entries are shipped to, and what happens at each limit.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How entries get to Redis. Every field has a default; an unknown key is an error.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://[user:password@]host[:port][/db]` or `redis+unix:///path`. One primary; its name may
-    /// be resolved anew at every connection. Default `redis://127.0.0.1:6379`.
+    /// be resolved anew at every connection. Default empty: entries stay in the journal.
     pub url: String,
     /// Streams per node, 1 to 100 (the key has two digits). Entries of one decision share a stream.
     /// Changing it moves entries between streams, so the sink refuses a checkpoint of another
@@ -59,7 +59,7 @@ pub struct RedisConfig {
 impl Default for RedisConfig {
     fn default() -> RedisConfig {
         RedisConfig {
-            url: "redis://127.0.0.1:6379".to_owned(),
+            url: String::new(),
             partitions: 16,
             batch_entries_max: 512,
             round_entries_max: 4_096,
