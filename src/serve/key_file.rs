@@ -97,7 +97,8 @@ impl Keys {
 /// new key's id.
 ///
 /// A running server signs with it from its next start on. Tokens of the dropped key end at once, so
-/// rotate no more often than a token lives (30 days), unless that is the point.
+/// rotate no more often than a token lives (30 days), unless that is the point. Nodes that share keys
+/// need the new file before any of them is started with it: a node does not believe a key it lacks.
 ///
 /// # Errors
 ///
@@ -182,9 +183,18 @@ impl KeyFile {
         let mut generations = generations.into_iter();
         let newest = generations.next();
         let previous = generations.next();
+        if newest.as_ref().map(Generation::kid) == previous.as_ref().map(Generation::kid) {
+            return Err(form(
+                path,
+                "one or two generations, each of its own kid".to_owned(),
+            ));
+        }
         match newest {
             Some(newest) if generations.next().is_none() => Ok(Keys::of(newest, previous, &pepper)),
-            _ => Err(form(path, "one or two generations".to_owned())),
+            _ => Err(form(
+                path,
+                "one or two generations, each of its own kid".to_owned(),
+            )),
         }
     }
 }
@@ -316,6 +326,13 @@ mod tests {
         Keys::load_or_create(data.path()).unwrap();
         let path = path(data.path());
         let good = fs::read_to_string(&path).unwrap();
+        let generations = good.find("{\n      \"kid\"").unwrap()..good.find("\n  ],").unwrap();
+        let one = &good[generations];
+        let same_kid = good.replace(one, &format!("{one}, {one}"));
+        let none = good.replace(one, "");
+        let secret = KeyFile::read(&path).unwrap().generations[0].secret.clone();
+        let short = good.replace(&secret, &secret[1..]);
+        let number = good.replace("\"kid\": 0", &format!("\"kid\": \"{secret}\""));
         let other_kid = good.replace("\"kid\": 0", "\"kid\": 16");
         let other_version = good.replace("\"version\": 1", "\"version\": 2");
         for bad in [
@@ -324,10 +341,15 @@ mod tests {
             &good[..good.len() / 2],
             &other_kid,
             &other_version,
+            &same_kid,
+            &none,
+            &short,
+            &number,
         ] {
             fs::write(&path, bad).unwrap();
             let error = Keys::load_or_create(data.path()).unwrap_err();
             assert!(matches!(error, KeysError::Form { .. }), "{error}");
+            assert!(!format!("{error:?}").contains(&secret[1..]), "{error:?}");
             assert!(rotate(data.path()).is_err());
             assert_eq!(fs::read_to_string(&path).unwrap(), bad);
         }
