@@ -1,5 +1,6 @@
 //! The catalog file: every mistake there is to make, the demo operator, and what a new one changes.
 
+mod compiled;
 mod demo;
 mod fuzz;
 mod mistakes;
