@@ -6,6 +6,7 @@
 pub mod bind;
 pub mod catalog;
 mod plane;
+pub mod replay;
 mod state;
 mod store;
 

@@ -410,3 +410,21 @@ fn choose_model(
     state.model = None;
     Ok(Some(Arc::new(model)))
 }
+
+/// The model of that label, stored or shipped; `None` for the prior.
+pub(super) fn load_model(
+    store: &Store,
+    label: &str,
+    shipped: Shipped,
+) -> Result<Option<Model>, ControlError> {
+    let Some((name, version)) = label.split_once('@').filter(|(name, _)| *name != "prior") else {
+        return Ok(None);
+    };
+    let reference = ModelRef { name: name.into(), version: version.into() };
+    let own = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
+    if own.manifest.name == name && own.manifest.version == version {
+        return Ok(Some(own));
+    }
+    let (manifest, artifact) = store.model(&reference)?;
+    Ok(Some(crate::model::load(&manifest, &artifact)?))
+}
