@@ -771,6 +771,17 @@ fn the_description_says_what_is_checked() {
             assert!(schema(name).get(field).is_some(), "{name}.{field}");
         }
     }
+    for (name, schema) in api["components"]["schemas"].as_object().expect("schemas") {
+        for (field, property) in schema["properties"].as_object().expect("objects") {
+            let told = |p: &Value| p["description"].is_string();
+            let told = told(property)
+                || property["oneOf"]
+                    .as_array()
+                    .is_some_and(|o| o.iter().any(told));
+            let exempt = name == "ContextResponse" && field == "expires_at";
+            assert!(told || exempt, "{name}.{field} is described");
+        }
+    }
     let text = api.to_string();
     for reference in text.split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().expect("ends");
