@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::check::{Budget, missing, range, string, word};
 use super::parse::{Object, parse};
 use super::scalar::{Instant, Text, Whole};
-use super::validate::{Budget, missing, range, string, word};
 use super::{Malformed, Money, Problem, Refusal, limits, schema};
 use crate::domain::{self, Ack, Currency, EventType, Millis, Phase, UnknownWord, vocabulary};
 use crate::serve::token::TokenError;
