@@ -74,7 +74,7 @@ impl<D: Disk> Writer<D> {
             self.settle();
         }
         // What the disk refuses now has been counted by the core; those who wait hear of it.
-        let _ = self.core.sync(self.clock.now());
+        let _ = self.core.close(self.clock.now());
         self.settle();
     }
 
