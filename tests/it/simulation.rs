@@ -6,13 +6,17 @@
 //! the crashes; a plain model of what was promised is compared after every restart. The schedule
 //! count comes from `OFFERD_SIM_SCHEDULES`; a seed that ever fails is kept in `FAILED_ONCE`.
 
+mod damage;
 mod disk;
 
 use std::collections::{HashMap, HashSet};
 
 use offerd::domain::{Ack, Entry, EntryKind, Millis};
 use offerd::journal::core::{Core, Now, Submission};
-use offerd::journal::{Appended, JournalConfig, Lost, Position, Reader, Recovery, WritePolicy};
+use offerd::journal::{
+    AppendError, Appended, DiskTrouble, JournalConfig, Lost, Position, Reader, Recovery,
+    WritePolicy,
+};
 
 use self::disk::{Crash, Dice, SimDisk};
 
