@@ -15,7 +15,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::domain::{Ack, Entry, EntryKind, Millis};
+use crate::domain::{Ack, Entry, Millis};
 
 use super::config::{JournalConfig, WritePolicy};
 use super::dedup::Dedup;
@@ -262,10 +262,12 @@ impl<D: Disk> Core<D> {
         self.trouble.filter(|_| self.sync_trouble)
     }
 
-    /// When [`Core::tick`] wants to be called, by the monotonic clock; `None` when nothing waits.
+    /// When [`Core::tick`] wants to be called, by the monotonic clock.
     #[must_use]
-    pub fn due(&self) -> Option<u64> {
+    pub fn due(&self) -> u64 {
+        let housekeeping = self.housekeeping_due;
         self.sync_due
+            .map_or(housekeeping, |due| due.min(housekeeping))
     }
 
     /// Writes a group and gives every submission its outcome.
@@ -697,6 +699,3 @@ pub(super) fn begin_segment<D: Disk>(
     }
     made
 }
-
-/// The kinds in the order of [`Counters::appended`].
-pub(super) const KINDS: usize = EntryKind::ALL.len();

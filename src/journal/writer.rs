@@ -66,8 +66,8 @@ impl<D: Disk> Writer<D> {
         let _closer = CloseOnDrop(Arc::clone(&self.queue));
         let mut items = Vec::new();
         loop {
-            let deadline = self.core.due().map(|due| self.clock.instant(due));
-            if !self.queue.take(&mut items, deadline) {
+            let deadline = self.clock.instant(self.core.due());
+            if !self.queue.take(&mut items, Some(deadline)) {
                 break;
             }
             self.pass_on(&mut items);

@@ -6,6 +6,11 @@
 //! the crashes; a plain model of what was promised is compared after every restart. The schedule
 //! count comes from `OFFERD_SIM_SCHEDULES`; a seed that ever fails is kept in `FAILED_ONCE`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, like the tests"
+)]
+
 mod damage;
 mod disk;
 
