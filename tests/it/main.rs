@@ -7,6 +7,7 @@ mod growthbook;
 mod journal;
 mod ledger;
 mod redis_server;
+mod simulation;
 mod sink;
 mod transport;
 mod wire;
