@@ -451,6 +451,11 @@ const FAULTS: &[Fault] = &[
         cure: &["ACL SETUSER default +exec"],
     },
     Fault {
+        code: ErrorCode::NoPerm,
+        cause: &["ACL SETUSER default -multi"],
+        cure: &["ACL SETUSER default +multi"],
+    },
+    Fault {
         code: ErrorCode::NoAuth,
         cause: &[
             "CONFIG SET requirepass secret",

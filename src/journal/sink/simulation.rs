@@ -11,7 +11,8 @@
 use std::collections::VecDeque;
 
 use super::error::ErrorCode;
-use super::shipper::{Answer, Backoff, Batch, Fate, Question, Shipper};
+use super::shipper::Shipper;
+use super::steps::{Answer, Backoff, Batch, Fate, Question};
 use crate::journal::Position;
 
 const STREAMS: usize = 4;
