@@ -1,5 +1,10 @@
 //! A real redis-server of a test's own, and a proxy that cuts connections where the test says.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps what is not there fails, as it should"
+)]
+
 use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -49,6 +49,11 @@ impl ErrorCode {
     /// The code of an error reply, from its first word and its sentence.
     #[must_use]
     pub fn of_reply(code: &str, details: &str) -> ErrorCode {
+        // Refused at EXEC itself: "EXECABORT Transaction discarded because of: NOPERM this user …".
+        if let Some((_, cause)) = details.split_once("because of: ") {
+            let (code, details) = cause.split_once(' ').unwrap_or((cause, ""));
+            return ErrorCode::of_reply(code, details);
+        }
         match code {
             "OOM" => ErrorCode::Oom,
             "MISCONF" => ErrorCode::Misconf,
@@ -133,6 +138,11 @@ mod tests {
                 ErrorCode::MaxClients,
             ),
             ("ERR", "unknown command", ErrorCode::Other),
+            (
+                "EXECABORT",
+                "Transaction discarded because of: NOPERM this user has no permissions",
+                ErrorCode::NoPerm,
+            ),
             (
                 "ERR",
                 "f_6b: @user_script: 3: -OOM command not",

@@ -9,24 +9,27 @@
 //! (`wire`), so no hole can be made. And on any doubt the stream is asked for its top (`shipper`), so
 //! nothing needs to be remembered for certain.
 //!
-//! `shipper` decides, `wire` speaks, `redis` carries; `saved` is the checkpoint, `server` what the
-//! other end promises.
+//! `shipper` decides (with the words of `steps`), `wire` speaks, `redis` carries and `report` tells;
+//! `saved` is the checkpoint, `window` what the journal keeps, `server` what the other end promises.
 
 mod config;
 mod error;
+mod handle;
 mod redis;
+mod report;
 mod saved;
 mod server;
 mod shipper;
 #[cfg(test)]
 mod simulation;
 mod status;
+mod steps;
 mod window;
 mod wire;
 
 pub use config::{ConfigError, RedisConfig};
 pub use error::ErrorCode;
-pub use redis::{Sink, SinkHandle};
+pub use handle::{Sink, SinkHandle};
 pub use saved::StartError;
 pub use server::Server;
 pub use status::{BlockedStream, Status};

@@ -6,8 +6,7 @@
 //! nobody asks about.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::redis::aio::MultiplexedConnection;
@@ -17,14 +16,15 @@ use ::redis::{
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::config::RedisConfig;
 use super::error::ErrorCode;
-use super::saved::{self, Saved, StartError};
+use super::handle::Shared;
+use super::saved::Saved;
 use super::server::Server;
-use super::shipper::{Answer, Backoff, Batch, Blocked, Fate, Question, Shipper};
-use super::status::{BlockedStream, Status};
+use super::shipper::Shipper;
+use super::steps::{Answer, Backoff, Batch, Blocked, Fate, Question};
 use super::window::Window;
 use super::wire::{self, Encoder, Failure, Streams};
 use crate::journal::{Checkpoint, Journal, Position, Reader};
@@ -33,104 +33,6 @@ use crate::journal::{Checkpoint, Journal, Position, Reader};
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
 /// A round shrunk by timeouts is never smaller than this.
 const ROUND_ENTRIES_MIN: usize = 16;
-
-/// Starts the sink.
-pub struct Sink;
-
-/// A sink at work. Dropping it stops the work without waiting for it.
-#[derive(Debug)]
-pub struct SinkHandle {
-    shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
-    done: watch::Receiver<bool>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    status: Mutex<Status>,
-    shipped: watch::Sender<Position>,
-}
-
-impl Shared {
-    fn status(&self) -> MutexGuard<'_, Status> {
-        // Plain figures: a panic while writing them leaves nothing half-done.
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sink {
-    /// Ships `journal` to the streams of `node`, keeping the checkpoint in `dir`, best the journal's
-    /// own. Redis need not be there. `journal` may let go of entries only once they are shipped, so
-    /// at most one sink may follow it.
-    ///
-    /// # Errors
-    /// A setting outside its range, a checkpoint that is damaged or belongs to other settings.
-    pub fn start(
-        config: RedisConfig,
-        node: &str,
-        dir: &Path,
-        journal: Journal,
-    ) -> Result<SinkHandle, StartError> {
-        config.check()?;
-        let checkpoint = Checkpoint::new(dir, saved::NAME).map_err(StartError::Checkpoint)?;
-        let saved = Saved::load(&checkpoint, config.partitions)?;
-        let shared = Arc::new(Shared {
-            status: Mutex::default(),
-            shipped: watch::Sender::new(saved.shipped),
-        });
-        let (stop, stopped) = watch::channel(false);
-        let (finished, done) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("offerd-redis")
-            .enable_all()
-            .build()
-            .map_err(StartError::Thread)?;
-        let mut worker = Worker::new(
-            config,
-            node,
-            checkpoint,
-            journal,
-            saved,
-            shared.clone(),
-            stopped,
-        );
-        std::thread::Builder::new()
-            .name("offerd-sink".to_owned())
-            .spawn(move || {
-                runtime.block_on(worker.run());
-                finished.send_replace(true);
-            })
-            .map_err(StartError::Thread)?;
-        Ok(SinkHandle { shared, stop, done })
-    }
-}
-
-impl SinkHandle {
-    /// What the sink says about itself now.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.shared.status().clone()
-    }
-
-    /// Waits until everything up to `position` is in Redis. Wrap it in a timeout: without Redis it
-    /// waits for ever. `false` where the sink stopped first.
-    pub async fn drained(&self, position: Position) -> bool {
-        let mut shipped = self.shared.shipped.subscribe();
-        let mut done = self.done.clone();
-        tokio::select! {
-            reached = shipped.wait_for(|shipped| *shipped >= position) => reached.is_ok(),
-            _ = done.wait_for(|done| *done) => *self.shared.shipped.borrow() >= position,
-        }
-    }
-
-    /// Stops after the rounds on their way are answered, and writes the checkpoint.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        // An error says that the thread is gone, which is what is waited for.
-        let _ = self.done.wait_for(|done| *done).await;
-    }
-}
 
 type Reply = RedisResult<Vec<Value>>;
 
@@ -144,16 +46,16 @@ struct Flight {
     reply: JoinHandle<Reply>,
 }
 
-struct Worker {
-    config: RedisConfig,
-    streams: Streams,
-    checkpoint: Checkpoint,
-    journal: Journal,
+pub(super) struct Worker {
+    pub(super) config: RedisConfig,
+    pub(super) streams: Streams,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) journal: Journal,
     reader: Reader,
-    end: watch::Receiver<Position>,
-    shipper: Shipper,
+    pub(super) end: watch::Receiver<Position>,
+    pub(super) shipper: Shipper,
     encoder: Encoder,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     stopped: watch::Receiver<bool>,
     started: Instant,
     backoff: Backoff,
@@ -161,15 +63,15 @@ struct Worker {
     round_entries: usize,
     /// Streams whose keys are in the set, as far as this connection knows.
     registered: Vec<bool>,
-    saved: Saved,
-    saved_at: Option<Instant>,
-    window: Window,
+    pub(super) saved: Saved,
+    pub(super) saved_at: Option<Instant>,
+    pub(super) window: Window,
     /// What was last said about each stream, so that it is said once.
-    reported: BTreeMap<usize, Blocked>,
+    pub(super) reported: BTreeMap<usize, Blocked>,
 }
 
 impl Worker {
-    fn new(
+    pub(super) fn new(
         config: RedisConfig,
         node: &str,
         checkpoint: Checkpoint,
@@ -213,7 +115,7 @@ impl Worker {
         }
     }
 
-    async fn run(&mut self) {
+    pub(super) async fn run(&mut self) {
         while !*self.stopped.borrow() {
             let failure = match self.connect().await {
                 Ok(connection) => self.session(connection).await,
@@ -266,6 +168,7 @@ impl Worker {
             .get_multiplexed_async_connection_with_config(&settings)
             .await
             .map_err(|error| failure(&error))?;
+        check_transactions(&mut connection).await?;
         let server = match connection.send_packed_command(&::redis::cmd("INFO")).await {
             Ok(Value::BulkString(text)) => Server::parse(&String::from_utf8_lossy(&text)),
             Ok(Value::VerbatimString { text, .. }) => Server::parse(&text),
@@ -387,13 +290,17 @@ impl Worker {
     /// Reads the journal until there is a round to send, and sends it. `None` at the journal's end.
     fn launch(&mut self, connection: &MultiplexedConnection) -> Result<Option<Flight>, Failure> {
         loop {
+            // After a loss this may be a long way through the journal.
+            if *self.stopped.borrow() {
+                return Ok(None);
+            }
             if let Some(position) = self.shipper.take_rewind() {
                 self.reader = self.journal.reader(position);
             }
             let end = *self.end.borrow_and_update();
             let entries = self
                 .reader
-                .next_batch(self.round_entries, self.config.round_bytes_max)
+                .next_batch(self.round_entries, self.round_bytes())
                 .map_err(|error| {
                     Failure::new(ErrorCode::Other, &format!("read the journal: {error}"))
                 })?;
@@ -427,6 +334,11 @@ impl Worker {
                 return Ok(None);
             }
         }
+    }
+
+    /// Bytes of a round, shrunk like its entries.
+    fn round_bytes(&self) -> usize {
+        self.config.round_bytes_max * self.round_entries / self.config.round_entries_max
     }
 
     fn send(
@@ -547,118 +459,18 @@ impl Worker {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).expect("half a billion years")
     }
+}
 
-    fn count(&self, failure: &Failure) {
-        let mut status = self.shared.status();
-        *status.errors.entry(failure.code.as_str()).or_default() += 1;
-        status.last_error = Some(failure.detail.clone());
-    }
-
-    /// Brings the status up to date, and the checkpoint when its time has come.
-    fn report(&mut self) {
-        let (shipped, end) = (self.shipper.shipped(), *self.end.borrow());
-        let blocked: BTreeMap<usize, Blocked> = self.shipper.blocked().collect();
-        if blocked != self.reported {
-            self.log_blocked(&blocked);
-        }
-        {
-            let mut status = self.shared.status();
-            status.shipped = shipped;
-            status.lag_entries = end.seq.saturating_sub(shipped.seq);
-            let lag_ms = end.ms.saturating_sub(shipped.ms).try_into().unwrap_or(0);
-            status.lag_ms = if shipped < end { lag_ms } else { 0 };
-            status.suffixes_lost = self.shipper.suffixes_lost();
-            status.adopted = self.shipper.adopted();
-            if blocked != self.reported {
-                status.blocked = blocked
-                    .iter()
-                    .map(|(&i, &why)| self.describe(i, why))
-                    .collect();
-            }
-        }
-        self.reported = blocked;
-        self.shared
-            .shipped
-            .send_if_modified(|known| std::mem::replace(known, shipped) != shipped);
-        let due = self
-            .saved_at
-            .is_none_or(|at| at.elapsed() >= Duration::from_millis(self.config.checkpoint_ms));
-        if due {
-            self.save();
-        }
-    }
-
-    fn describe(&self, stream: usize, why: Blocked) -> BlockedStream {
-        let (reason, refused) = match why {
-            Blocked::Failing(code) => (format!("redis answers {code}"), false),
-            Blocked::Ahead { top } => (
-                format!(
-                    "the stream ends at {top}, beyond this journal's end: another journal wrote it \
-                     under this node's name. Give this node a name of its own"
-                ),
-                true,
-            ),
-            Blocked::Overtaken { top, missing } => (
-                format!(
-                    "the stream ends at {top} and does not hold {missing}, which can no longer be \
-                     written: another journal writes under this node's name. Give this node a name \
-                     of its own"
-                ),
-                true,
-            ),
-        };
-        BlockedStream {
-            key: self.streams.keys()[stream].clone(),
-            reason,
-            refused,
-        }
-    }
-
-    fn log_blocked(&self, blocked: &BTreeMap<usize, Blocked>) {
-        for (&stream, &why) in blocked {
-            if self.reported.get(&stream) == Some(&why) {
-                continue;
-            }
-            let BlockedStream {
-                key,
-                reason,
-                refused,
-            } = self.describe(stream, why);
-            if refused {
-                error!(key, reason, "nothing can be shipped to a stream");
-            } else {
-                warn!(key, reason, "a stream is blocked for now");
-            }
-        }
-    }
-
-    /// Writes the checkpoint where it has changed, and only then lets the journal forget.
-    fn save(&mut self) {
-        self.saved_at = Some(Instant::now());
-        let keys = self.streams.keys().iter().cloned();
-        let saved = Saved {
-            shipped: self.shipper.shipped(),
-            partitions: self.config.partitions,
-            tops: keys
-                .zip(self.shipper.tops())
-                .filter(|(_, top)| *top > Position::START)
-                .collect(),
-        };
-        if saved == self.saved {
-            return;
-        }
-        match self.checkpoint.save(&saved) {
-            Ok(()) => {
-                if let Some(floor) = self.window.floor(saved.shipped) {
-                    self.journal.set_shipped(floor);
-                }
-                self.saved = saved;
-            }
-            Err(error) => {
-                warn!(%error, "the sink's checkpoint cannot be written; it lags");
-            }
-        }
-    }
+/// Makes sure that the user may watch, begin and end a transaction: where `MULTI` is refused, what
+/// follows it would be applied one by one, without the guard.
+async fn check_transactions(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(wire::watch(wire::STREAMS_KEY));
+    pipeline.add_command(::redis::cmd("MULTI"));
+    pipeline.add_command(wire::close());
+    let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len());
+    let replies = replies.await.map_err(|error| failure(&error))?;
+    wire::applied(&replies, 0)
 }
 
 fn failure(error: &::redis::RedisError) -> Failure {

@@ -30,6 +30,9 @@
 //! per second (0.28 against 0.42 million, 600-byte records, Redis 7.0.15), because every argument is
 //! copied into Lua and back.
 //!
+//! What is left: where the user's right to `MULTI`, `WATCH` or `EVAL` is taken away (checked at
+//! connecting) while a batch is on its way, that batch is applied without the guard.
+//!
 //! While the batch runs, one error can only hit all of its commands: the type of the key and the
 //! user's rights do not change in the middle, memory is not checked again, and no entry is near the
 //! size limits. Should it happen nevertheless, the reply is not "applied", and the shipper asks.
@@ -189,11 +192,17 @@ impl Encoder {
 
 /// The commands before a batch's entries.
 pub fn open(key: &str, expected: Position) -> [Cmd; 3] {
-    let mut watch = redis::cmd("WATCH");
-    watch.arg(key);
     let mut text = String::with_capacity(40);
     write!(text, "{expected}").expect("a string takes everything");
-    [watch, guard(key, &text), redis::cmd("MULTI")]
+    [watch(key), guard(key, &text), redis::cmd("MULTI")]
+}
+
+/// Ties the next transaction to `key` being left alone.
+#[must_use]
+pub fn watch(key: &str) -> Cmd {
+    let mut cmd = redis::cmd("WATCH");
+    cmd.arg(key);
+    cmd
 }
 
 /// The command after a batch's entries.
