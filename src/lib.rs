@@ -3,6 +3,8 @@
 //! Read `decide` first: the whole product on one screen. Everything else feeds it or carries its
 //! answer away.
 
+pub mod admin;
+pub mod app;
 pub mod cmd;
 pub mod config;
 pub mod control;
@@ -14,3 +16,4 @@ pub mod listener;
 pub mod model;
 pub mod serve;
 pub mod telemetry;
+pub mod web;

@@ -23,7 +23,9 @@ pub fn routes(operator: &Arc<Operator>) -> Routes {
     let door = || Door(Arc::clone(operator));
     let models = ModelServiceServer::new(door()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let catalogs = CatalogServiceServer::new(door()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    Routes::new(models).add_service(catalogs).add_service(ReportServiceServer::new(door()))
+    Routes::new(models)
+        .add_service(catalogs)
+        .add_service(ReportServiceServer::new(door()))
 }
 
 struct Door(Arc<Operator>);
@@ -64,12 +66,19 @@ impl CatalogService for Door {
         }
         let now = (operator.parts().now)();
         let put = waiting(move || {
-            operator.parts().control.put_catalog(&asked.toml, asked.dry_run, false, now)
+            operator
+                .parts()
+                .control
+                .put_catalog(&asked.toml, asked.dry_run, false, now)
         });
         match put.await? {
             Ok(outcome) => {
-                let mut changes: Vec<v1::CatalogChange> =
-                    outcome.diff.settings.iter().map(|name| changed(name, "changed")).collect();
+                let mut changes: Vec<v1::CatalogChange> = outcome
+                    .diff
+                    .settings
+                    .iter()
+                    .map(|name| changed(name, "changed"))
+                    .collect();
                 changes.extend(entries("placement", &outcome.diff.placements));
                 changes.extend(entries("offer", &outcome.diff.offers));
                 Ok(Response::new(v1::PutCatalogResponse {
@@ -99,7 +108,11 @@ impl CatalogService for Door {
 }
 
 fn changed(path: &str, what: &str) -> v1::CatalogChange {
-    v1::CatalogChange { path: path.into(), before: String::new(), after: what.into() }
+    v1::CatalogChange {
+        path: path.into(),
+        before: String::new(),
+        after: what.into(),
+    }
 }
 
 fn entries(kind: &str, diff: &EntryDiff) -> Vec<v1::CatalogChange> {
@@ -110,7 +123,10 @@ fn entries(kind: &str, diff: &EntryDiff) -> Vec<v1::CatalogChange> {
     };
     let added = diff.added.iter().map(|id| one(id, "", "added"));
     let removed = diff.removed.iter().map(|id| one(id, "removed", ""));
-    let changed = diff.changed.iter().map(|c| one(&c.id, "", &c.fields.join(", ")));
+    let changed = diff
+        .changed
+        .iter()
+        .map(|c| one(&c.id, "", &c.fields.join(", ")));
     added.chain(removed).chain(changed).collect()
 }
 
@@ -122,7 +138,11 @@ impl ModelService for Door {
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let (operator, _) = self.enter(request)?;
         let models = waiting(move || operator.parts().control.models()).await?;
-        let models = models.map_err(Problem::from)?.into_iter().map(model).collect();
+        let models = models
+            .map_err(Problem::from)?
+            .into_iter()
+            .map(model)
+            .collect();
         Ok(Response::new(v1::ListModelsResponse { models }))
     }
 
@@ -132,10 +152,18 @@ impl ModelService for Door {
     ) -> Result<Response<v1::PushModelResponse>, Status> {
         let (operator, asked) = self.enter(request)?;
         let pushed = waiting(move || {
-            operator.put_model(&asked.name, &asked.version, &asked.manifest, &asked.artifact)
+            operator.put_model(
+                &asked.name,
+                &asked.version,
+                &asked.manifest,
+                &asked.artifact,
+            )
         });
         let (info, epoch) = pushed.await??;
-        Ok(Response::new(v1::PushModelResponse { model: Some(model(info)), epoch }))
+        Ok(Response::new(v1::PushModelResponse {
+            model: Some(model(info)),
+            epoch,
+        }))
     }
 }
 
@@ -160,7 +188,9 @@ impl ReportService for Door {
         let (operator, _) = self.enter(request)?;
         let delivery = operator.delivery();
         let counts = |map: std::collections::BTreeMap<&'static str, u64>| {
-            map.into_iter().map(|(word, n)| (word.to_owned(), n)).collect()
+            map.into_iter()
+                .map(|(word, n)| (word.to_owned(), n))
+                .collect()
         };
         Ok(Response::new(v1::GetDeliveryResponse {
             node: delivery.node,
@@ -184,12 +214,17 @@ impl ReportService for Door {
     ) -> Result<Response<v1::GetDecisionRecordResponse>, Status> {
         let (operator, asked) = self.enter(request)?;
         let entry = waiting(move || operator.record(&asked.decision_id)).await??;
-        Ok(Response::new(v1::GetDecisionRecordResponse { json: entry.json }))
+        Ok(Response::new(v1::GetDecisionRecordResponse {
+            json: entry.json,
+        }))
     }
 }
 
 impl From<Place> for v1::Position {
     fn from(place: Place) -> v1::Position {
-        v1::Position { ms: place.ms.unsigned_abs(), seq: place.seq }
+        v1::Position {
+            ms: place.ms.unsigned_abs(),
+            seq: place.seq,
+        }
     }
 }

@@ -62,7 +62,10 @@ async fn index(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
         .replace("{{epoch}}", &snapshot.epoch.to_string())
         .replace("{{model}}", &snapshot.model.label)
         .replace("{{offers}}", &snapshot.catalog.offers.len().to_string())
-        .replace("{{placements}}", &snapshot.catalog.placements.len().to_string());
+        .replace(
+            "{{placements}}",
+            &snapshot.catalog.placements.len().to_string(),
+        );
     ([(CONTENT_TYPE, "text/html; charset=utf-8")], page)
 }
 
@@ -71,7 +74,11 @@ async fn catalog(State(operator): State<Arc<Operator>>, headers: HeaderMap) -> A
     let catalog = operator.parts().control.catalog();
     let wants_text = headers.get(ACCEPT).is_some_and(|v| v == "application/toml");
     let mut answer = if wants_text {
-        ([(CONTENT_TYPE, "application/toml")], catalog.source.to_string()).into_response()
+        (
+            [(CONTENT_TYPE, "application/toml")],
+            catalog.source.to_string(),
+        )
+            .into_response()
     } else {
         let json = to_json(&catalog.source).map_err(|e| Problem::internal(e.to_string()))?;
         Json(json).into_response()
@@ -123,10 +130,10 @@ async fn put_model(
         };
         *place = Some(field.bytes().await.map_err(broken)?);
     }
-    let manifest = manifest
-        .ok_or_else(|| Problem::malformed("the part is missing").about("manifest"))?;
-    let artifact = artifact
-        .ok_or_else(|| Problem::malformed("the part is missing").about("artifact"))?;
+    let manifest =
+        manifest.ok_or_else(|| Problem::malformed("the part is missing").about("manifest"))?;
+    let artifact =
+        artifact.ok_or_else(|| Problem::malformed("the part is missing").about("artifact"))?;
     let pushed = waiting(move || operator.put_model(&name, &version, &manifest, &artifact));
     let (model, epoch) = pushed.await??;
     let body = Json(serde_json::json!({ "model": model, "epoch": epoch }));
@@ -144,9 +151,8 @@ struct Replay {
 }
 
 async fn replay(State(operator): State<Arc<Operator>>, body: Bytes) -> Answer {
-    let asked: Replay = serde_json::from_slice(&body).map_err(|e| {
-        Problem::malformed(format!("expected {{\"decision_id\": \"…\"}}: {e}"))
-    })?;
+    let asked: Replay = serde_json::from_slice(&body)
+        .map_err(|e| Problem::malformed(format!("expected {{\"decision_id\": \"…\"}}: {e}")))?;
     let replayed = waiting(move || operator.replay(&asked.decision_id)).await??;
     Ok(Json(replayed).into_response())
 }
@@ -156,14 +162,21 @@ async fn delivery(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
 }
 
 async fn metrics(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], operator.metrics())
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        operator.metrics(),
+    )
 }
 
 /// Alive is not ready; and what is missing is named, because that is what somebody looks here for.
 async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
     let delivery = operator.delivery();
     let ready = (operator.parts().ready)();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = serde_json::json!({
         "ready": ready,
         "journal": delivery.trouble.unwrap_or("ok"),
@@ -182,5 +195,7 @@ async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
 pub(super) async fn waiting<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal("the work panicked"))
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Problem::internal("the work panicked"))
 }

@@ -98,7 +98,10 @@ pub struct Place {
 
 impl From<Position> for Place {
     fn from(position: Position) -> Place {
-        Place { ms: position.ms, seq: position.seq }
+        Place {
+            ms: position.ms,
+            seq: position.seq,
+        }
     }
 }
 
@@ -123,7 +126,11 @@ impl Operator {
         let now = (self.parts.now)();
         let outcome = self.parts.control.put_catalog(text, dry_run, false, now)?;
         if outcome.live {
-            tracing::info!(epoch = outcome.epoch, digest = outcome.digest, "catalog is live");
+            tracing::info!(
+                epoch = outcome.epoch,
+                digest = outcome.digest,
+                "catalog is live"
+            );
         }
         Ok(outcome)
     }
@@ -142,8 +149,10 @@ impl Operator {
         let manifest = std::str::from_utf8(manifest)
             .map_err(|e| Problem::malformed(format!("not UTF-8: {e}")).about("manifest"))?;
         let now = (self.parts.now)();
-        let (info, epoch) =
-            self.parts.control.put_model(name, version, manifest, artifact, now)?;
+        let (info, epoch) = self
+            .parts
+            .control
+            .put_model(name, version, manifest, artifact, now)?;
         tracing::info!(epoch, model = %format!("{name}@{version}"), "model is live");
         Ok((info, epoch))
     }
@@ -158,12 +167,14 @@ impl Operator {
         let unreadable = |e: std::io::Error| Problem::internal(format!("journal: {e}"));
         let mut reader = self.parts.journal.reader(Position { ms: made, seq: 0 });
         loop {
-            let batch = reader.next_batch(BATCH_ENTRIES, BATCH_BYTES).map_err(unreadable)?;
+            let batch = reader
+                .next_batch(BATCH_ENTRIES, BATCH_BYTES)
+                .map_err(unreadable)?;
             let past = |p: &Position| p.ms > made.saturating_add(RECORD_DELAY_MS_MAX);
             let end = batch.last().is_none_or(|(position, _)| past(position));
-            let found = batch.into_iter().find(|(_, e)| {
-                e.decision == Some(id.0) && e.kind() == Some(EntryKind::Decision)
-            });
+            let found = batch
+                .into_iter()
+                .find(|(_, e)| e.decision == Some(id.0) && e.kind() == Some(EntryKind::Decision));
             match found {
                 Some((_, entry)) => return Ok(entry),
                 None if end => {
@@ -202,7 +213,11 @@ impl Operator {
                 .map(|(kind, n)| (kind.as_str(), *n))
                 .collect(),
             duplicates: journal.duplicates,
-            lost: journal.lost.iter().map(|(reason, n)| (reason.as_str(), *n)).collect(),
+            lost: journal
+                .lost
+                .iter()
+                .map(|(reason, n)| (reason.as_str(), *n))
+                .collect(),
             durable: journal.committed.into(),
             shipped: sink.as_ref().map_or(Position::START, |s| s.shipped).into(),
             queued: journal.queue_entries as u64,
@@ -235,14 +250,17 @@ impl Operator {
             telemetry::set_total("offerd_redis_errors_total", "code", code, *n);
         }
         for (name, value) in [
-            ("offerd_epoch", self.parts.control.live().load().epoch as f64),
+            (
+                "offerd_epoch",
+                self.parts.control.live().load().epoch as f64,
+            ),
             ("offerd_journal_bytes", journal.bytes as f64),
             ("offerd_journal_segments", journal.segments as f64),
             ("offerd_redis_up", f64::from(u8::from(delivery.connected))),
             ("offerd_flush_lag_entries", delivery.lag_entries as f64),
             ("offerd_flush_lag_seconds", delivery.lag_ms as f64 / 1_000.0),
             ("offerd_ledger_accounts", ledger.accounts as f64),
-            ("offerd_ledger_exposures", ledger.confirmed as f64),
+            ("offerd_ledger_exposures", ledger.exposures as f64),
         ] {
             telemetry::set(name, value);
         }

@@ -37,7 +37,14 @@ impl Problem {
         detail: impl ToString,
     ) -> Problem {
         let detail = detail.to_string();
-        Problem { kind, title, status: status.as_u16(), detail, field: None, mistakes: Vec::new() }
+        Problem {
+            kind,
+            title,
+            status: status.as_u16(),
+            detail,
+            field: None,
+            mistakes: Vec::new(),
+        }
     }
 
     /// The same, about that part of the request.
@@ -50,13 +57,23 @@ impl Problem {
     /// The request is not of its form.
     pub fn malformed(detail: impl ToString) -> Problem {
         let kind = "urn:offerd:problem:malformed";
-        Problem::new(StatusCode::BAD_REQUEST, kind, "the request is not of its form", detail)
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            kind,
+            "the request is not of its form",
+            detail,
+        )
     }
 
     /// There is nothing of that name.
     pub fn not_found(detail: impl ToString) -> Problem {
         let kind = "urn:offerd:problem:not_found";
-        Problem::new(StatusCode::NOT_FOUND, kind, "there is nothing of that name", detail)
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            kind,
+            "there is nothing of that name",
+            detail,
+        )
     }
 
     /// Not with this method.
@@ -69,7 +86,12 @@ impl Problem {
     /// No key, or not the right one.
     pub fn unauthenticated(detail: impl ToString) -> Problem {
         let kind = "urn:offerd:problem:unauthenticated";
-        Problem::new(StatusCode::UNAUTHORIZED, kind, "an admin key is needed", detail)
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            kind,
+            "an admin key is needed",
+            detail,
+        )
     }
 
     /// A mistake of ours, or a disk that refuses.

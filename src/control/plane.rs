@@ -420,7 +420,10 @@ pub(super) fn load_model(
     let Some((name, version)) = label.split_once('@').filter(|(name, _)| *name != "prior") else {
         return Ok(None);
     };
-    let reference = ModelRef { name: name.into(), version: version.into() };
+    let reference = ModelRef {
+        name: name.into(),
+        version: version.into(),
+    };
     let own = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
     if own.manifest.name == name && own.manifest.version == version {
         return Ok(Some(own));

@@ -61,10 +61,18 @@ impl Replayer {
     /// When nothing ever served from it.
     pub fn open(dir: PathBuf, shipped: Shipped) -> Result<Replayer, ReplayFailure> {
         let store = Store::open(dir).map_err(ControlError::from)?;
-        let state: State =
-            store.state().map_err(ControlError::from)?.ok_or(ReplayFailure::Empty)?;
+        let state: State = store
+            .state()
+            .map_err(ControlError::from)?
+            .ok_or(ReplayFailure::Empty)?;
         let (snapshots, scratch) = (HashMap::new(), Scratch::default());
-        Ok(Replayer { store, salt: state.salt, shipped, snapshots, scratch })
+        Ok(Replayer {
+            store,
+            salt: state.salt,
+            shipped,
+            snapshots,
+            scratch,
+        })
     }
 
     /// Decides a record again.
@@ -90,7 +98,10 @@ impl Replayer {
         if let Some(snapshot) = self.snapshots.get(&key) {
             return Ok(Arc::clone(snapshot));
         }
-        let text = self.store.catalog(&record.catalog).map_err(ControlError::from)?;
+        let text = self
+            .store
+            .catalog(&record.catalog)
+            .map_err(ControlError::from)?;
         let catalog = catalog::read(&text).map_err(ControlError::from)?;
         let model = match load_model(&self.store, &record.model, self.shipped)? {
             Some(model) => bind::bind(&model, &catalog).map_err(ControlError::from)?,
