@@ -159,12 +159,29 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The manifest as a file, with one line per feature and golden row.
+    /// The manifest as a file, one line for each feature and golden row.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("plain values serialize");
-        text.push('\n');
-        text
+        let mut fields = vec![
+            ("name", line(&self.name)),
+            ("version", line(&self.version)),
+            ("format", line(&self.format)),
+            ("target", line(&self.target)),
+            ("features", lines(&self.features)),
+            ("calibration", line(&self.calibration)),
+            ("golden", lines(&self.golden)),
+        ];
+        let texts = [
+            ("sha256", &self.sha256),
+            ("trained_at", &self.trained_at),
+            ("note", &self.note),
+        ];
+        fields.extend(texts.map(|(name, text)| (name, line(text))));
+        let fields: Vec<String> = (fields.iter())
+            .filter(|(_, value)| value != "null")
+            .map(|(name, value)| format!("  \"{name}\": {value}"))
+            .collect();
+        format!("{{\n{}\n}}\n", fields.join(",\n"))
     }
 
     /// `name@version`, as answers and records carry it.
@@ -172,6 +189,18 @@ impl Manifest {
     pub fn label(&self) -> String {
         format!("{}@{}", self.name, self.version)
     }
+}
+
+fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain values serialize")
+}
+
+fn lines(values: &[impl Serialize]) -> String {
+    let values: Vec<String> = values.iter().map(|v| format!("    {}", line(v))).collect();
+    if values.is_empty() {
+        return "[]".into();
+    }
+    format!("[\n{}\n  ]", values.join(",\n"))
 }
 
 impl Missing {
