@@ -11,6 +11,7 @@ pub mod control;
 pub mod decide;
 pub mod domain;
 pub mod journal;
+pub mod learn;
 pub mod ledger;
 pub mod listener;
 pub mod model;

@@ -2,3 +2,6 @@
 
 pub mod catalog;
 pub mod keys;
+//! One file per command.
+
+pub mod train;

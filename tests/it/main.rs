@@ -3,9 +3,11 @@
 mod architecture;
 mod catalog;
 mod decide;
+mod explore;
 mod growthbook;
 mod journal;
 mod ledger;
+mod model;
 mod redis_server;
 mod simulation;
 mod sink;
