@@ -516,3 +516,32 @@ fn an_error_at_every_call() {
         }
     }
 }
+
+/// A group is refused after all or part of it has reached the file; its sender tries again, with the
+/// entries in another order, and the process dies. What was refused must not stand behind the retry.
+#[test]
+fn a_refused_group_does_not_come_back_beside_its_retry() {
+    for seed in 0..400 {
+        for crash in [Crash::Process, Crash::Power] {
+            let mut world = World::new(seed);
+            let send = |world: &mut World, keys: &[u128]| {
+                let mut group: Vec<Submission> = keys
+                    .iter()
+                    .map(|key| {
+                        let entry = entry(world.next_id, &[*key], 10);
+                        world.next_id += 1;
+                        world.sent.insert(world.next_id - 1, entry.clone());
+                        submission(entry, Ack::Written)
+                    })
+                    .collect();
+                world.core.as_mut().unwrap().append(world.now, &mut group);
+                group.iter().all(|s| s.outcome.is_some_and(|o| o.is_ok()))
+            };
+            let calls = world.disk.state().calls;
+            world.disk.state().fail_at = vec![calls + 1];
+            assert!(!send(&mut world, &[1, 2, 3]), "the disk refuses");
+            assert!(send(&mut world, &[2]), "the retry is taken");
+            world.crash(crash);
+        }
+    }
+}
