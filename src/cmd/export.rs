@@ -34,7 +34,7 @@ fn parse_kind(word: &str) -> Result<EntryKind, String> {
 ///
 /// # Errors
 /// When the journal cannot be read or the output not be written.
-pub fn run(args: &Args) -> Result<(), journal::ReadError> {
+pub fn run(args: &Args) -> io::Result<()> {
     let mut reader = journal::read_folder(&args.data.join("journal"), Position::START)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut counts = vec![0u64; EntryKind::ALL.len()];
@@ -51,14 +51,14 @@ pub fn run(args: &Args) -> Result<(), journal::ReadError> {
             }
             counts[kind as usize] += 1;
             if !args.count {
-                writeln!(out, "{}", entry.json).map_err(journal::ReadError::Io)?;
+                writeln!(out, "{}", entry.json)?;
             }
         }
     }
     if args.count {
         for (kind, n) in EntryKind::ALL.iter().zip(counts).filter(|(_, n)| *n > 0) {
-            writeln!(out, "{kind} {n}").map_err(journal::ReadError::Io)?;
+            writeln!(out, "{kind} {n}")?;
         }
     }
-    out.flush().map_err(journal::ReadError::Io)
+    out.flush()
 }

@@ -65,6 +65,9 @@ impl std::fmt::Display for Explorer {
             Explorer::EpsilonGreedy { epsilon } => write!(f, "epsilon_greedy({epsilon})"),
             Explorer::Softmax { temperature, floor } => write!(f, "softmax({temperature},{floor})"),
         }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
