@@ -79,7 +79,9 @@ impl StartError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            StartError::Config(_) | StartError::Setting(_) | StartError::Control(ControlError::Catalog(_))
+            StartError::Config(_)
+                | StartError::Setting(_)
+                | StartError::Control(ControlError::Catalog(_))
         )
     }
 }
@@ -110,10 +112,14 @@ impl App {
     pub async fn start(config: Config) -> Result<App, StartError> {
         config.check()?;
         let auth = Auth::new(config.auth.clone()).map_err(|e| setting("auth", e))?;
-        for (port, address) in
-            [(Port::Public, config.public.address), (Port::Admin, config.admin.address)]
-        {
-            config.auth.check_binding(port, address).map_err(|e| setting("auth", e))?;
+        for (port, address) in [
+            (Port::Public, config.public.address),
+            (Port::Admin, config.admin.address),
+        ] {
+            config
+                .auth
+                .check_binding(port, address)
+                .map_err(|e| setting("auth", e))?;
         }
         // Ports first: a second server on them should not have touched anything.
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
@@ -152,8 +158,7 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
-        let admission =
-            Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
+        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -184,12 +189,19 @@ impl App {
         let admin_app = admin::router(Arc::clone(&operator))
             .merge(grpc(admin::routes(&operator), health_service)?);
         let listeners = vec![
-            spawn("public", public.serve(public_app, stopped(stopping.clone()))),
+            spawn(
+                "public",
+                public.serve(public_app, stopped(stopping.clone())),
+            ),
             spawn("admin", admin.serve(admin_app, stopped(stopping.clone()))),
         ];
         let mut tasks = vec![
-            every(EXPIRE_EVERY, stopping.clone(), move || ledger.expire(serve::now())),
-            every(telemetry::UPKEEP, stopping.clone(), move || upkeep.run_upkeep()),
+            every(EXPIRE_EVERY, stopping.clone(), move || {
+                ledger.expire(serve::now())
+            }),
+            every(telemetry::UPKEEP, stopping.clone(), move || {
+                upkeep.run_upkeep()
+            }),
         ];
         if !config.catalog.file.as_os_str().is_empty() {
             let watching = watch_catalog(config.catalog.file.clone(), control);
@@ -197,11 +209,20 @@ impl App {
             tasks.push(every(poll, stopping, watching));
         }
         ready.store(true, Ordering::Relaxed);
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        health
+            .set_service_status("", tonic_health::ServingStatus::Serving)
+            .await;
         for name in ["offerd.v1.DecisionService", "offerd.v1.EventService"] {
-            health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+            health
+                .set_service_status(name, tonic_health::ServingStatus::Serving)
+                .await;
         }
-        let shared = Shared { journal, sink, ready, health };
+        let shared = Shared {
+            journal,
+            sink,
+            ready,
+            health,
+        };
         Ok(App {
             public: public_address,
             admin: admin_address,
@@ -226,10 +247,17 @@ impl App {
 
     /// Says "not ready", finishes what is in flight, and puts everything on disk.
     pub async fn stop(self) {
-        let Shared { journal, sink, ready, health } = self.shared;
+        let Shared {
+            journal,
+            sink,
+            ready,
+            health,
+        } = self.shared;
         ready.store(false, Ordering::Relaxed);
         for name in ["", "offerd.v1.DecisionService", "offerd.v1.EventService"] {
-            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            health
+                .set_service_status(name, tonic_health::ServingStatus::NotServing)
+                .await;
         }
         // Nobody listening for it means that everything has ended already.
         self.stop.send_replace(true);
@@ -241,7 +269,10 @@ impl App {
         journal.close().await;
         if let Some(sink) = sink {
             let end = journal.committed();
-            if tokio::time::timeout(SHIP_ON_EXIT, sink.drained(end)).await.is_err() {
+            if tokio::time::timeout(SHIP_ON_EXIT, sink.drained(end))
+                .await
+                .is_err()
+            {
                 tracing::warn!("records are left to ship at the next start");
             }
             // The last handle of the admin port went with its listener.
@@ -289,7 +320,10 @@ fn catalog_text(path: &Path) -> Result<Option<String>, StartError> {
     }
     let read = std::fs::read_to_string(path);
     read.map(Some).map_err(|cause| {
-        StartError::Setting(format!("catalog.file: failed to read {}: {cause}", path.display()))
+        StartError::Setting(format!(
+            "catalog.file: failed to read {}: {cause}",
+            path.display()
+        ))
     })
 }
 
@@ -309,7 +343,9 @@ fn watch_catalog(path: PathBuf, control: Arc<Control>) -> impl FnMut() + Send + 
         let put = std::fs::read_to_string(&path)
             .map_err(|e| e.to_string())
             .and_then(|text| {
-                control.put_catalog(&text, false, true, serve::now()).map_err(|e| e.to_string())
+                control
+                    .put_catalog(&text, false, true, serve::now())
+                    .map_err(|e| e.to_string())
             });
         match put {
             Ok(outcome) if outcome.live => {

@@ -46,7 +46,9 @@ fn main() -> ExitCode {
     let result: anyhow::Result<ExitCode> = match cli.command {
         None => return serve::run(&cli.serve),
         Some(Command::Serve(args)) => return serve::run(&args),
-        Some(Command::Catalog(Catalog::Check { file, json })) => return catalog::check(&file, json),
+        Some(Command::Catalog(Catalog::Check { file, json })) => {
+            return catalog::check(&file, json);
+        }
         Some(Command::Train(args)) => done(train::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).map_err(Into::into),
         Some(Command::Export(args)) => done(export::run(&args)),

@@ -1,13 +1,12 @@
 //! `offerd replay`: makes every decision of a journal again and compares, bit for bit.
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app::SHIPPED;
-use crate::control::replay::{ReplayFailure, Replayer};
+use crate::control::replay::{ReplayFailure, Replayed, Replayer};
 use crate::domain::EntryKind;
-use crate::journal::{Position, read_folder};
+use crate::journal::{OpenError, read_folder};
 
 /// Make the decisions of a journal again, with the catalog and model of their time, and compare.
 ///
@@ -36,12 +35,27 @@ struct Figures {
     not_replayable: std::collections::BTreeMap<String, u64>,
 }
 
+impl Figures {
+    fn count(&mut self, replayed: Result<Replayed, ReplayFailure>) {
+        match replayed {
+            Ok(replayed) if replayed.same => self.same += 1,
+            Ok(replayed) => {
+                self.different_total += 1;
+                if self.different.len() < 100 {
+                    self.different.push(replayed.decision_id);
+                }
+            }
+            Err(error) => *self.not_replayable.entry(error.to_string()).or_default() += 1,
+        }
+    }
+}
+
 /// Why nothing could be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The journal.
-    #[error("failed to read the journal: {0}")]
-    Journal(#[from] io::Error),
+    #[error(transparent)]
+    Journal(#[from] OpenError),
     /// Catalogs and models.
     #[error(transparent)]
     Folder(#[from] ReplayFailure),
@@ -53,35 +67,22 @@ pub enum Error {
 /// When the folder cannot be read.
 pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut replayer = Replayer::open(args.data.join("control"), SHIPPED)?;
-    let mut reader = read_folder(&args.data.join("journal"), Position::START)?;
     let mut figures = Figures::default();
-    loop {
-        let batch = reader.next_batch(1_024, 4 << 20)?;
-        if batch.is_empty() {
-            break;
+    read_folder(&args.data.join("journal"), &mut |_, entry| {
+        if entry.kind() == Some(EntryKind::Decision) {
+            figures.count(replayer.replay(&entry.json));
         }
-        for (_, entry) in batch {
-            if entry.kind() != Some(EntryKind::Decision) {
-                continue;
-            }
-            match replayer.replay(&entry.json) {
-                Ok(replayed) if replayed.same => figures.same += 1,
-                Ok(replayed) => {
-                    figures.different_total += 1;
-                    if figures.different.len() < 100 {
-                        figures.different.push(replayed.decision_id);
-                    }
-                }
-                Err(error) => {
-                    *figures.not_replayable.entry(error.to_string()).or_default() += 1;
-                }
-            }
-        }
-    }
+    })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&figures).expect("plain data"));
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&figures).expect("plain data")
+        );
     } else {
-        println!("{} the same, {} different", figures.same, figures.different_total);
+        println!(
+            "{} the same, {} different",
+            figures.same, figures.different_total
+        );
         for id in &figures.different {
             println!("  different: {id}");
         }
@@ -89,5 +90,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
             println!("  {n} not replayable: {why}");
         }
     }
-    Ok(if figures.different_total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if figures.different_total == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -17,7 +17,9 @@ const DEFAULT_FILE: &str = "offerd.toml";
 
 /// Serve decisions (this is what `offerd` does without a command).
 #[derive(Debug, Default, clap::Args)]
-#[command(after_help = "Example: offerd serve --redis redis://127.0.0.1:6379 --catalog offers.toml")]
+#[command(
+    after_help = "Example: offerd serve --redis redis://127.0.0.1:6379 --catalog offers.toml"
+)]
 pub struct Args {
     /// Settings; without it ./offerd.toml, if there is one, else every setting's default.
     #[arg(long, value_name = "FILE")]
@@ -43,7 +45,10 @@ impl Args {
     /// The file's settings with the flags on top.
     fn config(&self) -> Result<Config, ConfigError> {
         let default = Path::new(DEFAULT_FILE);
-        let path = self.config.as_deref().or_else(|| default.exists().then_some(default));
+        let path = self
+            .config
+            .as_deref()
+            .or_else(|| default.exists().then_some(default));
         let mut config = Config::read(path)?;
         if let Some(address) = self.public {
             config.public.address = address;
@@ -127,8 +132,14 @@ fn without_password(url: &str) -> String {
 fn start_log(config: &Config) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if config.log.json { log.json().init() } else { log.init() }
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if config.log.json {
+        log.json().init()
+    } else {
+        log.init()
+    }
 }
 
 fn wrong(error: &impl std::fmt::Display) -> ExitCode {

@@ -126,7 +126,7 @@ impl Control {
         let catalog = choose_catalog(&store, &mut state, file, shipped.catalog)?;
         let model = choose_model(&store, &mut state, shipped)?;
         state.epoch += 1;
-        let snapshot = build(&catalog, model.as_ref(), &state)?;
+        let snapshot = build_or_prior(&catalog, model.as_ref(), &state)?;
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -177,7 +177,7 @@ impl Control {
             state.file_digest = Some(new.digest.clone());
         }
         if dry_run || unchanged {
-            build(&new, inner.model.as_ref(), &state)?;
+            build_or_prior(&new, inner.model.as_ref(), &state)?;
             let epoch = inner.state.epoch;
             if !dry_run {
                 self.store.save(&state)?;
@@ -192,7 +192,7 @@ impl Control {
         }
         state.catalog = Some(new.digest.clone());
         state.epoch += 1;
-        let snapshot = build(&new, inner.model.as_ref(), &state)?;
+        let snapshot = build_or_prior(&new, inner.model.as_ref(), &state)?;
         self.store.keep_catalog(&new)?;
         self.swap(&mut inner, snapshot, state)?;
         inner.catalog = Arc::clone(&new);
@@ -337,6 +337,23 @@ fn build(
         catalog: Arc::clone(catalog),
         model: Arc::new(model),
     })
+}
+
+/// The shipped model was trained for the demo operator: where it does not fit another's catalog, the
+/// offers' priors score until a model is pushed. A model that somebody pushed is not given up so
+/// easily: then the catalog is refused.
+fn build_or_prior(
+    catalog: &Arc<Catalog>,
+    model: Option<&Arc<Model>>,
+    state: &State,
+) -> Result<Snapshot, ControlError> {
+    match build(catalog, model, state) {
+        Err(ControlError::Bind(error)) if state.model.is_none() => {
+            tracing::warn!(%error, "the shipped model does not fit this catalog; priors score");
+            build(catalog, None, state)
+        }
+        built => built,
+    }
 }
 
 fn info(model: &Model, stage: &'static str) -> ModelInfo {
