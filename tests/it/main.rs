@@ -2,4 +2,5 @@
 
 mod journal;
 mod redis_server;
+mod simulation;
 mod sink;
