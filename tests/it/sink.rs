@@ -294,6 +294,12 @@ async fn a_killed_redis_with_an_append_only_file_continues() {
         bench.server.restart().await;
         bench.check_complete(&sink).await;
     }
+    // What a closed journal holds is shipped as well.
+    bench.server.kill();
+    bench.write(10).await;
+    bench.journal.close().await;
+    bench.server.restart().await;
+    bench.check_complete(&sink).await;
     sink.stop().await;
 }
 

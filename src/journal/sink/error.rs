@@ -38,6 +38,8 @@ vocabulary! {
         MaxClients = "maxclients",
         /// A cluster node: the slot is elsewhere, moving, or not served.
         Cluster = "cluster",
+        /// Not Redis at all: the journal could not be read.
+        Journal = "journal",
         /// A reply that is not what the command promises.
         Protocol = "protocol",
         /// Anything else.

@@ -34,6 +34,9 @@ const WRITE_BUFFER_BYTES: usize = 256 << 10;
 /// A round shrunk by timeouts is never smaller than this.
 const ROUND_ENTRIES_MIN: usize = 16;
 
+/// How often a closed journal is looked into: it no longer tells when its last entries are readable.
+const CLOSED_JOURNAL_POLL: Duration = Duration::from_millis(20);
+
 type Reply = RedisResult<Vec<Value>>;
 
 /// A round on its way.
@@ -302,7 +305,7 @@ impl Worker {
                 .reader
                 .next_batch(self.round_entries, self.round_bytes())
                 .map_err(|error| {
-                    Failure::new(ErrorCode::Other, &format!("read the journal: {error}"))
+                    Failure::new(ErrorCode::Journal, &format!("read the journal: {error}"))
                 })?;
             let mut commands: Vec<Vec<Cmd>> = Vec::new();
             for (position, entry) in &entries {
@@ -443,17 +446,15 @@ impl Worker {
             Duration::from_millis(at.saturating_sub(self.now_ms()))
         });
         let linger = Duration::from_millis(self.config.batch_age_ms_max);
-        let changed = tokio::select! {
-            changed = self.end.changed() => changed.is_ok(),
-            () = tokio::time::sleep(check.min(question)) => return,
+        // A closed journal brings no more news, but what it held may still be waiting for Redis.
+        let open = self.end.has_changed().is_ok();
+        let longest = if open { check } else { CLOSED_JOURNAL_POLL };
+        tokio::select! {
+            _ = self.end.changed(), if open => {}
+            () = tokio::time::sleep(longest.min(question)) => return,
             _ = self.stopped.wait_for(|stopped| *stopped) => return,
-        };
-        if changed {
-            tokio::time::sleep(linger).await;
-        } else {
-            // The journal is gone, so nothing will come: only being told to stop is left.
-            let _ = self.stopped.wait_for(|stopped| *stopped).await;
         }
+        self.pause(linger).await;
     }
 
     fn now_ms(&self) -> u64 {

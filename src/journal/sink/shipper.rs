@@ -123,7 +123,8 @@ impl Shipper {
         }
     }
 
-    /// The connection is new or gone: nothing that was on its way is certain.
+    /// The connection is gone, or the journal could not be read: nothing that was on its way is
+    /// certain, and a reader may have gone further than what it gave.
     pub fn reset(&mut self) {
         for stream in &mut self.streams {
             stream.doubt();
@@ -131,6 +132,7 @@ impl Shipper {
         }
         self.round.clear();
         self.open.fill(None);
+        self.rewound = true;
     }
 
     /// What must be asked now. Every question must be answered, or the connection given up.
