@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { PHASES, openPage, sentEvents, until } from './page.mjs';
 import { startBrowser, startServer } from './server.mjs';
+import { startTap } from './tap.mjs';
 
 const SELLING = ['upsell', 'partner'];
 
@@ -200,13 +201,17 @@ test('no offer leaves no trace on the page', async () => {
   await context.close();
 });
 
-test('leaves by beacon', async () => {
-  const { page, seen, context } = await openDemo('?phase=en_route');
+test('reports the visit when the page is left', async () => {
+  const tap = await startTap(server.url);
+  const { page, context } = await openPage(browser);
+  await page.goto(`${tap.url}/demo?phase=en_route`);
+  await until('the decision', () => tap.posted.find((post) => post.path === '/v1/decisions' && post.status));
   await page.goto('about:blank');
-  const beacon = await until('the beacon', () => seen.batches.find((batch) => batch.kind === 'ping'));
-  assert.match(beacon.type, /^text\/plain/);
-  assert.ok(beacon.events.some((event) => event.type === 'phase_view' && event.phase === 'en_route'));
+  const left = () => tap.posted.filter((post) => post.path === '/v1/events' && post.status === 200)
+    .flatMap((post) => post.body.events).find((event) => event.type === 'phase_view');
+  assert.equal((await until('the beacon', left)).phase, 'en_route');
   await context.close();
+  await tap.stop();
 });
 
 test('fits every width and names every control', async () => {

@@ -63,7 +63,7 @@ export async function openHarness(browser, url, { html = '', fakeClock = false, 
   const opened = await openPage(browser, {
     ...options,
     before: async (page, context) => {
-      await context.route('**/harness', (route) => route.fulfill({
+      await context.route('**/harness*', (route) => route.fulfill({
         contentType: 'text/html',
         body: `<!doctype html><body>${html}<script type="module">
           import { createOfferd } from '/sdk.js';
@@ -82,5 +82,7 @@ export async function openHarness(browser, url, { html = '', fakeClock = false, 
   });
   await opened.page.goto(`${url}/harness`);
   await opened.page.waitForFunction(() => window.make);
+  // Stopped where it is: from here on time passes only when a test says so.
+  if (fakeClock) await opened.page.clock.pauseAt(await opened.page.evaluate(() => Date.now()) + 1000);
   return opened;
 }
