@@ -227,6 +227,18 @@ test('tries again after 503 with the same ids, and not after 400', async () => {
   await context.close();
 });
 
+test('sends again only those items that the server could not take just now', async () => {
+  const { page, context, seen } = await openHarness(browser, server.url, { fakeClock: true });
+  await page.route('**/v1/events', (route) => route.fulfill({ json: {
+    accepted: 0, duplicates: 0, rejected: [{ index: 0, code: 'malformed' }, { index: 1, code: 'unavailable' }] } }));
+  await page.evaluate(() => { make(); offerd.element('live_map'); offerd.element('eta'); return offerd.flush(); });
+  await page.unroute('**/v1/events');
+  await page.clock.runFor(8000);
+  await until('the second try', () => seen.batches.length === 2 && seen.batches[1].reply);
+  assert.deepEqual(seen.batches[1].events, [seen.batches[0].events[1]]);
+  await context.close();
+});
+
 test('hands what is left to sendBeacon when the page goes', async () => {
   const tap = await startTap(server.url);
   const { page, context } = await openHarness(browser, tap.url);
