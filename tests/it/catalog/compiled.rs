@@ -123,7 +123,7 @@ fn an_offer_with_everything() {
     };
     assert_eq!(offer.requires, Some(requires));
     assert_eq!((offer.valid_while, offer.labels), (Some(Phase::OnSite), 1));
-    assert_eq!(offer.owned, ["mesh".into()]);
+    assert_eq!(offer.owned, [Box::<str>::from("mesh")]);
     let triggers = offer
         .triggers
         .iter()

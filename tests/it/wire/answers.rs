@@ -115,6 +115,7 @@ fn snapshot(offer: Offer) -> Snapshot {
             version: "2026-11-20.1".into(),
             label: "propensity@2026-11-20.1".into(),
             scorer: None,
+            vocabulary: Vocabulary::default(),
             inputs: Vec::new(),
             own_inputs: Vec::new(),
             own: Vec::new(),
