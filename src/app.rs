@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -184,10 +185,16 @@ impl App {
         let (health, health_service) = tonic_health::server::health_reporter();
         let (stop, stopping) = watch::channel(false);
         let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
-        let public_app = serve::router(Arc::clone(&doors))
-            .merge(grpc(serve::routes(doors), health_service.clone())?);
-        let admin_app = admin::router(Arc::clone(&operator))
-            .merge(grpc(admin::routes(&operator), health_service)?);
+        let public_app = serve::router(Arc::clone(&doors)).merge(grpc(
+            serve::routes(doors),
+            serve::SERVICES,
+            health_service.clone(),
+        )?);
+        let admin_app = admin::router(Arc::clone(&operator)).merge(grpc(
+            admin::routes(&operator),
+            admin::SERVICES,
+            health_service,
+        )?);
         let listeners = vec![
             spawn(
                 "public",
@@ -212,7 +219,7 @@ impl App {
         health
             .set_service_status("", tonic_health::ServingStatus::Serving)
             .await;
-        for name in ["offerd.v1.DecisionService", "offerd.v1.EventService"] {
+        for &name in serve::SERVICES {
             health
                 .set_service_status(name, tonic_health::ServingStatus::Serving)
                 .await;
@@ -254,7 +261,7 @@ impl App {
             health,
         } = self.shared;
         ready.store(false, Ordering::Relaxed);
-        for name in ["", "offerd.v1.DecisionService", "offerd.v1.EventService"] {
+        for &name in iter::once(&"").chain(serve::SERVICES) {
             health
                 .set_service_status(name, tonic_health::ServingStatus::NotServing)
                 .await;
@@ -357,8 +364,8 @@ fn watch_catalog(path: PathBuf, control: Arc<Control>) -> impl FnMut() + Send + 
     }
 }
 
-/// gRPC services with health and reflection beside them.
-fn grpc<H>(routes: Routes, health: H) -> Result<axum::Router, StartError>
+/// gRPC services with health beside them, and reflection that tells of no others.
+fn grpc<H>(routes: Routes, names: &[&str], health: H) -> Result<axum::Router, StartError>
 where
     H: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
         + tonic::server::NamedService
@@ -371,9 +378,11 @@ where
 {
     let failed = |e: tonic_reflection::server::Error| StartError::System(e.to_string());
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let all = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(offerd_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let names = names.iter().copied().chain([H::NAME]);
+        names.fold(all, |all, name| all.with_service_name(name))
     };
     Ok(routes
         .add_service(health)

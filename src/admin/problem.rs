@@ -83,6 +83,13 @@ impl Problem {
         Problem::new(status, kind, "not with this method", "see Allow")
     }
 
+    /// The body is larger than allowed.
+    pub fn too_large(detail: impl ToString) -> Problem {
+        let kind = "urn:offerd:problem:too_large";
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Problem::new(status, kind, "the body is too large", detail)
+    }
+
     /// No key, or not the right one.
     pub fn unauthenticated(detail: impl ToString) -> Problem {
         let kind = "urn:offerd:problem:unauthenticated";

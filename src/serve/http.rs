@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
@@ -98,7 +99,7 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
         return Err(Refusal::Unauthenticated.problem().into());
     }
     let _permit = admit(public, Class::Decision)?;
-    json_only(request.headers())?;
+    content_type(request.headers(), &["application/json"])?;
     let gpc = request.headers().get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(request.headers()).unwrap_or_default();
     let arrived = Instant::now();
@@ -169,6 +170,7 @@ async fn record(State(public): State<Arc<Public>>, request: Request) -> Answer {
 
 /// No key is asked for: a beacon cannot send one, and the tokens are the proof.
 async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+    content_type(request.headers(), &["application/json", "text/plain", ""])?;
     let body = body(request).await?;
     let batch = wire::read_events(&body)?;
     let class = if batch.urgent() {
@@ -185,7 +187,19 @@ async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\
     \x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
-async fn track(State(public): State<Arc<Public>>, Path(token): Path<String>) -> Answer {
+/// What the path tells is a name: where it is none of ours, there is nothing of that name.
+async fn track(
+    State(public): State<Arc<Public>>,
+    token: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let nothing = |detail: String| Problem {
+        field: Some("token".into()),
+        ..Refusal::NotFound.problem().with_detail(detail)
+    };
+    let token = match token {
+        Ok(Path(token)) => token,
+        Err(rejection) => return refuse(&nothing(rejection.body_text())),
+    };
     let _permit = match admit(&public, Class::Other) {
         Ok(permit) => permit,
         Err(stop) => return refuse(&stop),
@@ -202,13 +216,7 @@ async fn track(State(public): State<Arc<Public>>, Path(token): Path<String>) -> 
         },
         // The click counts; the page that ordered in place had nowhere to lead to.
         Ok(Tracked::Click(None)) => empty(StatusCode::NO_CONTENT),
-        Err(error) => {
-            let detail = format!("{}: {error}", error.code());
-            return refuse(&Problem {
-                field: Some("token".into()),
-                ..Refusal::Malformed.problem().with_detail(detail)
-            });
-        }
+        Err(error) => return refuse(&nothing(format!("{}: {error}", error.code()))),
     };
     answer
         .headers_mut()
@@ -230,7 +238,7 @@ async fn signed_context(public: &Public, request: Request) -> Result<Vec<u8>, St
         Caller::Anonymous => return Err(Refusal::Unauthenticated.problem().into()),
     }
     let _permit = admit(public, Class::Conversion)?;
-    json_only(request.headers())?;
+    content_type(request.headers(), &["application/json"])?;
     let body = body(request).await?;
     let asked: ContextRequest<'_> = wire::parse(&body)?;
     let seconds = asked.validate().map_err(Problem::from)?;
@@ -337,6 +345,11 @@ fn refuse(refused: &impl Refused) -> Answer {
     let problem = refused.problem();
     let status = problem.refusal.status().1;
     let mut answer = body_of(status, Problem::CONTENT_TYPE, problem.to_json());
+    if problem.refusal == Refusal::Unauthenticated {
+        answer
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(seconds) = refused.retry_after_s() {
         answer
             .headers_mut()
@@ -364,16 +377,17 @@ pub(super) fn admit(public: &Public, class: Class) -> Result<Permit, Stop> {
     })
 }
 
-fn json_only(headers: &HeaderMap) -> Result<(), Problem> {
+/// Lets in bodies of these content types; the first one is what an error asks for.
+fn content_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
+    if allowed.iter().any(|ours| kind.eq_ignore_ascii_case(ours)) {
         return Ok(());
     }
-    let detail = format!("content-type must be application/json, got {kind:?}");
+    let detail = format!("content-type must be {}, got {kind:?}", allowed[0]);
     Err(Refusal::UnsupportedMediaType.problem().with_detail(detail))
 }
 
