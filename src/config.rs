@@ -14,7 +14,11 @@ use crate::journal::JournalConfig;
 use crate::journal::sink::RedisConfig;
 use crate::ledger::LedgerConfig;
 use crate::listener::ListenerConfig;
-use crate::serve::{AdmissionConfig, AuthConfig, DecisionConfig, TokenConfig};
+use crate::serve::DecisionConfig;
+use crate::serve::admission::AdmissionConfig;
+use crate::serve::auth::AuthConfig;
+use crate::serve::deadline::DeadlineConfig;
+use crate::serve::token::TokenConfig;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,8 @@ pub struct Config {
     pub admission: AdmissionConfig,
     /// Decisions.
     pub decisions: DecisionConfig,
+    /// How long callers wait.
+    pub deadlines: DeadlineConfig,
     /// Event tokens.
     pub tokens: TokenConfig,
     /// The catalog file.
@@ -101,33 +107,52 @@ pub struct LogConfig {
 
 impl Default for NodeConfig {
     fn default() -> NodeConfig {
-        NodeConfig { id: "a".into(), data: "data".into(), threads: 0 }
+        NodeConfig {
+            id: "a".into(),
+            data: "data".into(),
+            threads: 0,
+        }
     }
 }
 
 impl Default for PublicConfig {
     fn default() -> PublicConfig {
-        PublicConfig { address: loopback(8080), limits: ListenerConfig::default() }
+        PublicConfig {
+            address: loopback(8080),
+            limits: ListenerConfig::default(),
+        }
     }
 }
 
 impl Default for AdminConfig {
     fn default() -> AdminConfig {
         // A model push takes its time; its size is limited by the handler.
-        let limits = ListenerConfig { body_ms: 60_000, ..ListenerConfig::default() };
-        AdminConfig { address: loopback(8081), limits }
+        let limits = ListenerConfig {
+            body_ms: 60_000,
+            ..ListenerConfig::default()
+        };
+        AdminConfig {
+            address: loopback(8081),
+            limits,
+        }
     }
 }
 
 impl Default for CatalogConfig {
     fn default() -> CatalogConfig {
-        CatalogConfig { file: PathBuf::new(), poll_ms: 1_000 }
+        CatalogConfig {
+            file: PathBuf::new(),
+            poll_ms: 1_000,
+        }
     }
 }
 
 impl Default for LogConfig {
     fn default() -> LogConfig {
-        LogConfig { filter: "info".into(), json: false }
+        LogConfig {
+            filter: "info".into(),
+            json: false,
+        }
     }
 }
 
@@ -170,11 +195,17 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, has a key that is none, or a value outside its range.
     pub fn read(path: Option<&Path>) -> Result<Config, ConfigError> {
-        let Some(path) = path else { return Ok(Config::default()) };
-        let text = fs::read_to_string(path)
-            .map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
-        toml::from_str(&text)
-            .map_err(|e| ConfigError::Form { path: path.into(), message: e.to_string() })
+        let Some(path) = path else {
+            return Ok(Config::default());
+        };
+        let text = fs::read_to_string(path).map_err(|cause| ConfigError::Read {
+            path: path.into(),
+            cause,
+        })?;
+        toml::from_str(&text).map_err(|e| ConfigError::Form {
+            path: path.into(),
+            message: e.to_string(),
+        })
     }
 
     /// Looks at what the types cannot say.
@@ -190,12 +221,14 @@ impl Config {
                 message: format!("expected 1 to 32 letters, digits, - and _, found {id:?}"),
             });
         }
-        for (key, limits) in
-            [("public.limits", &self.public.limits), ("admin.limits", &self.admin.limits)]
-        {
-            limits
-                .check()
-                .map_err(|e| ConfigError::Setting { key, message: e.to_string() })?;
+        for (key, limits) in [
+            ("public.limits", &self.public.limits),
+            ("admin.limits", &self.admin.limits),
+        ] {
+            limits.check().map_err(|e| ConfigError::Setting {
+                key,
+                message: e.to_string(),
+            })?;
         }
         Ok(())
     }

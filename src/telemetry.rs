@@ -161,7 +161,7 @@ pub fn set(name: &'static str, value: f64) {
 }
 
 /// Sets a counter kept elsewhere, with one label, when the page is rendered.
-pub fn set_total(name: &'static str, label: &'static str, word: String, value: u64) {
+pub fn set_total(name: &'static str, label: &'static str, word: &'static str, value: u64) {
     counter!(name, label => word).absolute(value);
 }
 

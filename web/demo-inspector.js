@@ -61,8 +61,6 @@ function placementRow(placement) {
     row.append(none);
   }
   for (const offer of placement.offers) row.append(offerRow(offer));
-  const reasons = exclusionsOf(placement);
-  if (reasons) row.append(reasons);
   return row;
 }
 
@@ -87,21 +85,6 @@ function offerRow(offer) {
     row.append(make('p', 'quiet', facts.join(' · ')));
   }
   return row;
-}
-
-/** With `explain: "summary"` the answer says why the others left: counted here by reason. */
-function exclusionsOf(placement) {
-  const candidates = placement.explain?.candidates ?? placement.candidates;
-  if (!candidates?.length) return null;
-  const counts = new Map();
-  for (const { exclusion } of candidates) {
-    if (exclusion) counts.set(exclusion, (counts.get(exclusion) ?? 0) + 1);
-  }
-  const line = make('p', 'reasons', text('explained', { n: candidates.length }));
-  for (const [reason, n] of [...counts].sort((a, b) => b[1] - a[1])) {
-    line.append(make('code', '', `${reason} ${n}`));
-  }
-  return line;
 }
 
 const rows = new Map(); // event id → its line

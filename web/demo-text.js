@@ -72,7 +72,7 @@ const EN = {
   persona_hardship: 'Payment hardship', why_hardship: 'Has said that paying is hard. Assistance, never an upsell.',
   persona_late: 'Late visit', why_late: 'The technician is 45 minutes behind. Nothing is sold to somebody kept waiting.',
   waiting: 'Nothing has been asked yet.', no_offer: 'No offer', fallback: 'No answer in time: the page shows nothing instead.',
-  propensity: 'chance of this choice', explored: 'explored', explained: '{n} considered',
+  propensity: 'chance of this choice', explored: 'explored',
 };
 
 const ES = {
@@ -86,7 +86,7 @@ const ES = {
   kicker_day_of: 'Buenos días, {name}: hoy es el día', head_day_of: '{window}',
   sub_day_of: 'Mateo tiene dos visitas antes. Te avisamos cuando salga hacia tu casa.',
   kicker_en_route: 'Mateo está en camino', head_en_route: '{minutes} min',
-  sub_en_route: 'Llega a las {clock}. Toca el mapa para seguir la furgoneta.',
+  sub_en_route: 'Toca el mapa para seguir la furgoneta. Llega hacia las {clock}',
   kicker_arriving: 'Ya casi', head_arriving: 'Mateo está en tu calle',
   sub_arriving: 'Tocará en el 2B. Debe haber en casa alguien mayor de 18 años.',
   kicker_on_site: 'Mateo está trabajando', head_on_site: 'Quedan unos {minutes} min',
@@ -127,7 +127,7 @@ const ES = {
   moved: 'Cambiada a {window}.', calling: 'Llamando a Mateo con un número protegido…', shared: 'Enlace al resumen copiado.',
   saved: 'Archivo de calendario guardado.', downloaded: 'Resumen descargado.',
 
-  label_care: 'Para ayudarle', label_service: 'Para su visita', label_upsell: 'Oferta', label_partner: 'Oferta de un socio', label_content: 'Bueno saberlo',
+  label_care: 'Para ayudarle', label_service: 'Para tu visita', label_upsell: 'Oferta', label_partner: 'Oferta de un socio', label_content: 'Bueno saberlo',
   not_now: 'Ahora no', add: 'Añadir a mi visita', added: 'Añadido: {title}', undo: 'Deshacer',
   removed: 'Quitado: {title}. No pagas nada.',
 
@@ -139,7 +139,7 @@ const ES = {
   persona_hardship: 'Dificultad de pago', why_hardship: 'Ha dicho que le cuesta pagar. Ayuda, nunca una venta.',
   persona_late: 'Visita con retraso', why_late: 'El técnico lleva 45 minutos de retraso. A quien espera no se le vende nada.',
   waiting: 'Todavía no se ha preguntado nada.', no_offer: 'Sin oferta', fallback: 'Sin respuesta a tiempo: la página no muestra nada.',
-  propensity: 'probabilidad de esta elección', explored: 'exploración', explained: '{n} considerados',
+  propensity: 'probabilidad de esta elección', explored: 'exploración',
 };
 
 const BY_LANGUAGE = { en: EN, es: ES };

@@ -200,7 +200,7 @@ const etaSeconds = () => eta() === null ? null : Math.round(eta());
 async function ask(ids) {
   const { phase } = state;
   const from = performance.now();
-  const answer = await client.decide(ids, { explain: 'summary' });
+  const answer = await client.decide(ids);
   if (answer.stale || phase !== state.phase) return;
   showDecision(answer, phase, performance.now() - from);
   for (const { id, offers } of answer.placements) drawSlot(slotOf(id), offers);

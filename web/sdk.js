@@ -23,7 +23,7 @@ const EXCLUDED_MAX = 50;
 const ETA_SLIP_MS = 300_000;
 const TTL_MS_MIN = 1000;
 
-/** Makes a client for one appointment. Every option is described in docs/sdk.md. */
+/** Makes a client for one appointment. */
 export function createOfferd({
   baseUrl = '', appointment = {}, customer = {}, channel = 'web', locale = navigator.language,
   device = matchMedia('(max-width: 640px)').matches ? 'mobile' : 'desktop',
@@ -42,7 +42,7 @@ export function createOfferd({
   const refreshers = new Set();
   const watchers = new Set();
   const visible = () => document.visibilityState === 'visible';
-  // A listener that fails is the page's mistake: it is reported, and breaks nothing here.
+  // A listener that fails breaks nothing here.
   const tell = (listeners, news) => listeners.forEach((listener) => {
     try { listener(news); } catch (error) { reportError(error); }
   });
@@ -100,9 +100,10 @@ export function createOfferd({
   async function drain() {
     while (pending.length) {
       const batch = takeBatch();
-      if (!await post(batch)) {
+      const again = await post(batch);
+      if (again.length) {
         failures += 1;
-        pending = [...batch, ...pending].slice(-KEPT_EVENTS_MAX);
+        pending = [...again, ...pending].slice(-KEPT_EVENTS_MAX);
         if (!visible()) stash();
         return;
       }
@@ -110,7 +111,7 @@ export function createOfferd({
     }
   }
 
-  /** False when the batch is worth sending again. What the server refuses is dropped for good. */
+  /** Returns what is worth sending again. What the server refuses is dropped for good. */
   async function post(events) {
     try {
       // text/plain needs no CORS pre-flight; the tokens inside are the proof, so no key either.
@@ -118,11 +119,13 @@ export function createOfferd({
         method: 'POST', body: JSON.stringify({ events }), headers: { 'content-type': 'text/plain' },
         keepalive: true, credentials: 'omit', signal: AbortSignal.timeout(SEND_MS_MAX),
       });
-      if (reply.status >= 500 || reply.status === 429 || reply.status === 408) return false;
-      news('sent', events, await reply.json().catch(() => null));
-      return true;
+      if (reply.status >= 500 || reply.status === 429 || reply.status === 408) return events;
+      const answer = await reply.json().catch(() => null);
+      news('sent', events, answer);
+      const busy = answer?.rejected?.filter((item) => item.code === 'unavailable') ?? [];
+      return busy.map((item) => events[item.index]);
     } catch {
-      return false;
+      return events;
     }
   }
 
@@ -207,7 +210,7 @@ export function createOfferd({
 
   function refresh(reason) {
     if (reason !== 'ttl' && !refreshOn.includes(reason)) return;
-    // Nobody looks: asking again can wait until somebody does.
+    // Nobody looks: it can wait.
     if (!visible()) return void (overdue = reason);
     clearTimeout(ttlTimer);
     overdue = false;
@@ -264,7 +267,7 @@ export function createOfferd({
     for (const { id, offers } of answer.placements) {
       for (const offer of offers) offer.placement_id = id;
     }
-    // A newer question, or a newer phase, has overtaken this answer: the page should not draw it.
+    // Overtaken by a newer question or phase: not to be drawn.
     answer.stale = phase !== visit.phase || ids.some((id) => turns.get(id) !== turn);
     if (turn === latest) {
       refreshOn = answer.refresh_on ?? [];
@@ -289,7 +292,7 @@ export function createOfferd({
     offerEvent(type, offer);
   }
 
-  /** Call it when the offer is on the page; it watches until one full second has been in view. */
+  /** For an offer that is on the page now. */
   function show(element, offer) {
     // One element speaks for one offer.
     shown.forEach((other) => { if (other.element === element) other.stop(); });

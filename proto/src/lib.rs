@@ -3,6 +3,11 @@
 //! Messages, clients and servers of every service are in [`v1`]. The crate depends on nothing of
 //! ours and on no transport, so that a client can use it without bringing the server along.
 
+use std::collections::BTreeMap;
+
+use prost::Message;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+
 /// An instant, as messages carry it.
 pub use prost_types::Timestamp;
 
@@ -17,6 +22,40 @@ pub mod v1 {
 
 /// Every `.proto` file with its comments, encoded as a `FileDescriptorSet`: what gRPC reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/offerd.bin"));
+
+/// What the comment of each field of a message says, by the field's name; empty for an unknown message.
+///
+/// Descriptions of the same fields elsewhere (OpenAPI) are taken from here, so that they are written once.
+#[must_use]
+pub fn field_comments(message: &str) -> BTreeMap<String, String> {
+    let set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("encoded by the build script");
+    let files = set.file.iter().filter(|file| file.package() == "offerd.v1");
+    files.flat_map(|file| comments_in(file, message)).collect()
+}
+
+/// The comments of a message's fields, if `file` declares it.
+fn comments_in(file: &FileDescriptorProto, message: &str) -> Vec<(String, String)> {
+    /// Numbers of `message_type` in a file and of `field` in a message, as paths spell them.
+    const PATH: (i32, i32) = (4, 2);
+    let Some((i, declared)) = (0..)
+        .zip(&file.message_type)
+        .find(|(_, m)| m.name() == message)
+    else {
+        return Vec::new();
+    };
+    let locations = file.source_code_info.iter().flat_map(|info| &info.location);
+    locations
+        .filter_map(|location| match *location.path.as_slice() {
+            [top, at, inner, j] if (top, at, inner) == (PATH.0, i, PATH.1) => {
+                let field = declared.field.get(usize::try_from(j).ok()?)?;
+                let words = location.leading_comments().split_whitespace();
+                let comment = words.collect::<Vec<_>>().join(" ");
+                Some((field.name().to_owned(), comment))
+            }
+            _ => None,
+        })
+        .collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -75,6 +114,15 @@ mod tests {
                 assert!(told.contains(path.as_slice()), "{name} says nothing");
             }
         }
+    }
+
+    #[test]
+    fn comments_are_found_by_field() {
+        let comments = super::field_comments("Money");
+        let currency = comments.get("currency").map(String::as_str);
+        assert_eq!(currency, Some("An ISO 4217 code such as `USD`; required."));
+        assert_eq!(super::field_comments("DecideRequest").len(), 12);
+        assert!(super::field_comments("Nothing").is_empty());
     }
 
     #[test]

@@ -89,3 +89,46 @@ fn counts(catalog: &Catalog) -> impl Iterator<Item = (OfferClass, usize)> {
         (class, of_class.count())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[operator]\ncurrency = \"USD\"\ntime_zone = \"UTC\"\n";
+
+    #[test]
+    fn exit_codes_tell_mistakes_from_files_that_are_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.toml");
+        assert_eq!(check(&path, false), ExitCode::from(WRONG_USE));
+        std::fs::write(&path, GOOD).unwrap();
+        assert_eq!(check(&path, false), ExitCode::from(DONE));
+        std::fs::write(&path, "x = 1").unwrap();
+        assert_eq!(check(&path, true), ExitCode::from(FAILED));
+        std::fs::write(&path, [0xFF, 0xFE]).unwrap();
+        assert_eq!(check(&path, true), ExitCode::from(WRONG_USE), "not UTF-8");
+    }
+
+    #[test]
+    fn mistakes_are_lines_that_editors_jump_to() {
+        let path = Path::new("my.toml");
+        let told = |text: &str| as_text(path, read(text).as_deref());
+        let good = "my.toml: 0 offers (0 care, 0 service, 0 upsell, 0 partner, 0 content) in 0 placements, no mistakes\n";
+        assert_eq!(told(GOOD), good);
+        let bad = told(&GOOD.replace("UTC", "Mars"));
+        let expected = "my.toml:3:1: operator.time_zone: expected an IANA time zone such as \
+                        \"America/Denver\", found \"Mars\"\n1 mistake\n";
+        assert_eq!(bad, expected);
+    }
+
+    #[test]
+    fn json_carries_the_same() {
+        let path = Path::new("my.toml");
+        let told = |text: &str| as_json(path, read(text).as_deref());
+        assert_eq!(told(GOOD)["ok"], true);
+        let bad = told("{\"operator\": 1}");
+        assert_eq!(bad["ok"], false);
+        assert_eq!(bad["mistakes"][0]["path"], "operator");
+        assert_eq!(bad["mistakes"][0]["line"], serde_json::Value::Null);
+    }
+}

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use crate::domain::EntryKind;
-use crate::journal::{self, Position};
+use crate::journal::{OpenError, read_folder};
 
 /// Write the journal's records as NDJSON to standard output.
 ///
@@ -27,38 +27,53 @@ pub struct Args {
 }
 
 fn parse_kind(word: &str) -> Result<EntryKind, String> {
-    word.parse().map_err(|e: crate::domain::UnknownWord| e.to_string())
+    word.parse()
+        .map_err(|e: crate::domain::UnknownWord| e.to_string())
+}
+
+/// Why nothing could be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The output.
+    #[error("failed to write: {0}")]
+    Output(#[from] io::Error),
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the journal cannot be read or the output not be written.
-pub fn run(args: &Args) -> Result<(), journal::ReadError> {
-    let mut reader = journal::read_folder(&args.data.join("journal"), Position::START)?;
+pub fn run(args: &Args) -> Result<(), Error> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut counts = vec![0u64; EntryKind::ALL.len()];
-    loop {
-        let batch = reader.next_batch(1_024, 4 << 20)?;
-        if batch.is_empty() {
-            break;
+    let mut written = Ok(());
+    read_folder(&args.data.join("journal"), &mut |_, entry| {
+        let Some(kind) = entry.kind().filter(|kind| args.wants(*kind, entry.test)) else {
+            return;
+        };
+        counts[kind as usize] += 1;
+        if !args.count && written.is_ok() {
+            written = writeln!(out, "{}", entry.json);
         }
-        for (_, entry) in batch {
-            let Some(kind) = entry.kind() else { continue };
-            let wanted = args.kinds.is_empty() || args.kinds.contains(&kind);
-            if !wanted || entry.test && !args.test {
-                continue;
-            }
-            counts[kind as usize] += 1;
-            if !args.count {
-                writeln!(out, "{}", entry.json).map_err(journal::ReadError::Io)?;
-            }
-        }
+    })?;
+    // A reader that has seen enough (`head`) closes the pipe: that is no failure.
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        written => written?,
     }
     if args.count {
         for (kind, n) in EntryKind::ALL.iter().zip(counts).filter(|(_, n)| *n > 0) {
-            writeln!(out, "{kind} {n}").map_err(journal::ReadError::Io)?;
+            writeln!(out, "{kind} {n}")?;
         }
     }
-    out.flush().map_err(journal::ReadError::Io)
+    Ok(out.flush()?)
+}
+
+impl Args {
+    fn wants(&self, kind: EntryKind, test: bool) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&kind)) && (self.test || !test)
+    }
 }

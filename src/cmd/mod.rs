@@ -1,3 +1,8 @@
 //! What the commands do, one file each; `main` parses their arguments.
 
 pub mod catalog;
+pub mod export;
+pub mod keys;
+pub mod replay;
+pub mod serve;
+pub mod train;

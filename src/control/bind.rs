@@ -171,8 +171,9 @@ fn declared<'a>(offer: &'a Offer, name: &str) -> Option<&'a OfferFeature> {
     Some(&found.1)
 }
 
-/// What every offer has without declaring it. Amounts are minor units, as the catalog has them.
-const BUILT_IN: [&str; 6] = ["id", "class", "tier", "value", "margin", "price"];
+/// What every offer has without declaring it. Amounts are minor units, as the catalog has them; a price
+/// in major units, as models are usually trained with, is the catalog's to declare.
+const BUILT_IN: [&str; 6] = ["id", "class", "tier", "value", "margin", "price_minor"];
 
 fn built_in(offer: &Offer, name: &str) -> Option<OfferFeature> {
     match name {
@@ -180,7 +181,7 @@ fn built_in(offer: &Offer, name: &str) -> Option<OfferFeature> {
         "class" => Some(OfferFeature::Text(offer.class.as_str().into())),
         "tier" => Some(OfferFeature::Text(offer.tier.as_str().into())),
         "value" | "margin" => Some(OfferFeature::Number(offer.value_minor as f64)),
-        "price" => Some(OfferFeature::Number(offer.price?.amount_minor as f64)),
+        "price_minor" => Some(OfferFeature::Number(offer.price?.amount_minor as f64)),
         _ => None,
     }
 }
@@ -325,7 +326,7 @@ mod tests {
                 number("offer.complexity", "offer"),
                 category("phase", "appointment", &["scheduled", "day_of"]),
                 number("map_viewed.count", "trigger"),
-                number("offer.price", "offer"),
+                number("offer.price_minor", "offer"),
                 number("offer.bundle", "offer"),
             ])),
             &mut catalog,
@@ -387,9 +388,9 @@ mod tests {
         let mut catalog = catalog();
         catalog.offers[1]
             .features
-            .push(("price".into(), OfferFeature::Number(9.99)));
+            .push(("value".into(), OfferFeature::Number(9.99)));
         let live = bind(
-            &model(json!([number("offer.price", "offer")])),
+            &model(json!([number("offer.value", "offer")])),
             &mut catalog,
         )
         .unwrap();

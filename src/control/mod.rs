@@ -5,3 +5,11 @@
 
 pub mod bind;
 pub mod catalog;
+mod plane;
+pub mod replay;
+mod state;
+mod store;
+
+pub use plane::{CatalogOutcome, Control, ControlError, Live, ModelInfo, Shipped};
+pub use state::ModelRef;
+pub use store::StoreError;

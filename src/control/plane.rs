@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
-use crate::domain::{Entry, EntryKind, Millis};
-use crate::journal::Journal;
-use crate::model::Model;
 use super::catalog::{CatalogDiff, Mistakes};
 use super::state::{ModelRef, State};
 use super::store::{Store, StoreError};
 use super::{bind, catalog};
+use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
+use crate::domain::{Entry, EntryKind, Millis};
+use crate::journal::Journal;
+use crate::model::Model;
 
 /// The pointer that every request loads once.
 pub type Live = Arc<ArcSwap<Snapshot>>;
@@ -126,12 +126,21 @@ impl Control {
         let catalog = choose_catalog(&store, &mut state, file, shipped.catalog)?;
         let model = choose_model(&store, &mut state, shipped)?;
         state.epoch += 1;
-        let snapshot = build(&catalog, model.as_ref(), &state)?;
+        let snapshot = build_or_prior(&catalog, model.as_ref(), &state)?;
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
-        let inner = Mutex::new(Inner { catalog, model, state });
-        let control = Control { live, store, journal, inner };
+        let inner = Mutex::new(Inner {
+            catalog,
+            model,
+            state,
+        });
+        let control = Control {
+            live,
+            store,
+            journal,
+            inner,
+        };
         control.note_snapshot(now);
         Ok(control)
     }
@@ -168,24 +177,34 @@ impl Control {
             state.file_digest = Some(new.digest.clone());
         }
         if dry_run || unchanged {
-            build(&new, inner.model.as_ref(), &state)?;
+            build_or_prior(&new, inner.model.as_ref(), &state)?;
             let epoch = inner.state.epoch;
             if !dry_run {
                 self.store.save(&state)?;
                 inner.state = state;
             }
-            return Ok(CatalogOutcome { epoch, digest: new.digest.clone(), live: false, diff });
+            return Ok(CatalogOutcome {
+                epoch,
+                digest: new.digest.clone(),
+                live: false,
+                diff,
+            });
         }
         state.catalog = Some(new.digest.clone());
         state.epoch += 1;
-        let snapshot = build(&new, inner.model.as_ref(), &state)?;
+        let snapshot = build_or_prior(&new, inner.model.as_ref(), &state)?;
         self.store.keep_catalog(&new)?;
         self.swap(&mut inner, snapshot, state)?;
         inner.catalog = Arc::clone(&new);
         let epoch = inner.state.epoch;
         drop(inner);
         self.note_snapshot(now);
-        Ok(CatalogOutcome { epoch, digest: new.digest.clone(), live: true, diff })
+        Ok(CatalogOutcome {
+            epoch,
+            digest: new.digest.clone(),
+            live: true,
+            diff,
+        })
     }
 
     /// Checks a model and makes it live.
@@ -201,17 +220,27 @@ impl Control {
         now: Millis,
     ) -> Result<(ModelInfo, u64), ControlError> {
         let model = Arc::new(crate::model::load(manifest, artifact)?);
-        let said = ModelRef { name: model.manifest.name.clone(), version: model.manifest.version.clone() };
-        let path = ModelRef { name: name.into(), version: version.into() };
+        let said = ModelRef {
+            name: model.manifest.name.clone(),
+            version: model.manifest.version.clone(),
+        };
+        let path = ModelRef {
+            name: name.into(),
+            version: version.into(),
+        };
         if said != path {
-            return Err(ControlError::Name { manifest: said.to_string(), path: path.to_string() });
+            return Err(ControlError::Name {
+                manifest: said.to_string(),
+                path: path.to_string(),
+            });
         }
         let mut inner = self.lock();
         let mut state = inner.state.clone();
         state.model_before = state.model.replace(path.clone());
         state.epoch += 1;
         let snapshot = build(&inner.catalog, Some(&model), &state)?;
-        self.store.keep_model(&path, manifest.as_bytes(), artifact)?;
+        self.store
+            .keep_model(&path, manifest.as_bytes(), artifact)?;
         self.swap(&mut inner, snapshot, state)?;
         inner.model = Some(Arc::clone(&model));
         let epoch = inner.state.epoch;
@@ -310,14 +339,31 @@ fn build(
     })
 }
 
+/// The shipped model was trained for the demo operator: where it does not fit another's catalog, the
+/// offers' priors score until a model is pushed. A model that somebody pushed is not given up so
+/// easily: then the catalog is refused.
+fn build_or_prior(
+    catalog: &Arc<Catalog>,
+    model: Option<&Arc<Model>>,
+    state: &State,
+) -> Result<Snapshot, ControlError> {
+    match build(catalog, model, state) {
+        Err(ControlError::Bind(error)) if state.model.is_none() => {
+            tracing::warn!(%error, "the shipped model does not fit this catalog; priors score");
+            build(catalog, None, state)
+        }
+        built => built,
+    }
+}
+
 fn info(model: &Model, stage: &'static str) -> ModelInfo {
     ModelInfo {
         name: model.manifest.name.clone(),
         version: model.manifest.version.clone(),
         format: model.manifest.format.to_string(),
-        sha256: model.manifest.sha256.clone(),
+        sha256: model.manifest.sha256.clone().unwrap_or_default(),
         stage,
-        note: model.manifest.note.clone(),
+        note: model.manifest.note.clone().unwrap_or_default(),
     }
 }
 
@@ -380,4 +426,25 @@ fn choose_model(
     let model = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
     state.model = None;
     Ok(Some(Arc::new(model)))
+}
+
+/// The model of that label, stored or shipped; `None` for the prior.
+pub(super) fn load_model(
+    store: &Store,
+    label: &str,
+    shipped: Shipped,
+) -> Result<Option<Model>, ControlError> {
+    let Some((name, version)) = label.split_once('@').filter(|(name, _)| *name != "prior") else {
+        return Ok(None);
+    };
+    let reference = ModelRef {
+        name: name.into(),
+        version: version.into(),
+    };
+    let own = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
+    if own.manifest.name == name && own.manifest.version == version {
+        return Ok(Some(own));
+    }
+    let (manifest, artifact) = store.model(&reference)?;
+    Ok(Some(crate::model::load(&manifest, &artifact)?))
 }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::state::{ModelRef, State};
 use crate::decide::snapshot::Catalog;
-use crate::journal::write_atomically;
+use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::{Checkpoint, Loaded};
 
 /// The folder could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,7 @@ pub struct StoreError {
 /// The folder.
 pub struct Store {
     dir: PathBuf,
+    state: Checkpoint,
 }
 
 impl Store {
@@ -33,31 +35,40 @@ impl Store {
             let path = dir.join(sub);
             fs::create_dir_all(&path).map_err(failed("create", &path))?;
         }
-        Ok(Store { dir })
+        let state = Checkpoint::new(&dir, "state").map_err(failed("open", &dir))?;
+        Ok(Store { dir, state })
     }
 
     /// What served last; `None` in a new folder.
     pub fn state(&self) -> Result<Option<State>, StoreError> {
-        let path = self.dir.join("state.json");
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|e| failed("read", &path)(io::Error::new(io::ErrorKind::InvalidData, e))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(failed("read", &path)(e)),
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file is damaged");
+        match self.state.load().map_err(failed("read", &self.dir))? {
+            Loaded::Value(state) => Ok(Some(state)),
+            Loaded::Missing => Ok(None),
+            // A fresh salt and epoch would make old records unreplayable without anybody noticing.
+            Loaded::Damaged => Err(failed("read the state in", &self.dir)(damaged())),
         }
     }
 
     /// Remembers what serves.
     pub fn save(&self, state: &State) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec_pretty(state).expect("plain data has a JSON form");
-        write(&self.dir.join("state.json"), &bytes)
+        self.state
+            .save(state)
+            .map_err(failed("write the state in", &self.dir))
     }
 
     /// Keeps a catalog's text under its digest.
     pub fn keep_catalog(&self, catalog: &Catalog) -> Result<(), StoreError> {
         let path = self.dir.join("catalogs").join(&catalog.digest);
-        if path.exists() { Ok(()) } else { write(&path, catalog.source.as_bytes()) }
+        if path.exists() {
+            Ok(())
+        } else {
+            write(
+                &self.dir.join("catalogs"),
+                &catalog.digest,
+                catalog.source.as_bytes(),
+            )
+        }
     }
 
     /// The text of the catalog of that digest.
@@ -82,9 +93,9 @@ impl Store {
             };
         }
         fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
-        write(&dir.join("artifact"), artifact)?;
+        write(&dir, "artifact", artifact)?;
         // Last: a folder without a manifest is no version.
-        write(&dir.join("manifest.json"), manifest)?;
+        write(&dir, "manifest.json", manifest)?;
         Ok(())
     }
 
@@ -93,7 +104,10 @@ impl Store {
         let dir = self.model_dir(model);
         let (manifest, artifact) = (dir.join("manifest.json"), dir.join("artifact"));
         let text = fs::read_to_string(&manifest).map_err(failed("read", &manifest))?;
-        Ok((text, fs::read(&artifact).map_err(failed("read", &artifact))?))
+        Ok((
+            text,
+            fs::read(&artifact).map_err(failed("read", &artifact))?,
+        ))
     }
 
     /// Every stored version, sorted.
@@ -102,8 +116,16 @@ impl Store {
         let root = self.dir.join("models");
         for name in names(&root)? {
             for version in names(&root.join(&name))? {
-                if root.join(&name).join(&version).join("manifest.json").exists() {
-                    list.push(ModelRef { name: name.clone(), version });
+                if root
+                    .join(&name)
+                    .join(&version)
+                    .join("manifest.json")
+                    .exists()
+                {
+                    list.push(ModelRef {
+                        name: name.clone(),
+                        version,
+                    });
                 }
             }
         }
@@ -112,7 +134,10 @@ impl Store {
 
     /// Names and versions were checked by the manifest's pattern: no separator, no leading dot.
     fn model_dir(&self, model: &ModelRef) -> PathBuf {
-        self.dir.join("models").join(&model.name).join(&model.version)
+        self.dir
+            .join("models")
+            .join(&model.name)
+            .join(&model.version)
     }
 }
 
@@ -128,8 +153,18 @@ fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
     Ok(names)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    write_atomically(path, bytes).map_err(failed("write", path))
+/// Writes a file whole or not at all, and durably.
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let write = || {
+        let disk = RealDisk::new(dir)?;
+        let unfinished = format!("{name}.tmp");
+        let file = disk.create(&unfinished)?;
+        disk.write_at(&file, 0, bytes)?;
+        disk.sync(&file)?;
+        disk.rename(&unfinished, name)?;
+        disk.sync_dir()
+    };
+    write().map_err(failed("write", &dir.join(name)))
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {

@@ -68,17 +68,37 @@ pub fn decide<'s>(
     &scratch.decision
 }
 
-/// The request as conditions, placeholders and models look at it, for whoever renders the answer.
-pub fn view<'a>(
+/// The request as placeholders look at it, for whoever renders the answer.
+pub struct Views<'a> {
     snapshot: &'a Snapshot,
     request: &'a Request<'a>,
-    placement: &'a str,
-    slots: &'a mut Vec<u16>,
-) -> View<'a> {
-    let vocabulary = &snapshot.model.vocabulary;
-    inputs::bind_slots(vocabulary, request, slots);
-    let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
-    View::new(request, vocabulary, slots, placement, clock)
+    slots: &'a [u16],
+    clock: inputs::Clock,
+}
+
+impl<'a> Views<'a> {
+    /// Binds the request's features once; `slots` is a buffer for that.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        request: &'a Request<'a>,
+        slots: &'a mut Vec<u16>,
+    ) -> Views<'a> {
+        inputs::bind_slots(&snapshot.model.vocabulary, request, slots);
+        let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
+        Views {
+            snapshot,
+            request,
+            slots,
+            clock,
+        }
+    }
+
+    /// The view from one placement.
+    #[must_use]
+    pub fn at(&self, placement: &'a str) -> View<'a> {
+        let vocabulary = &self.snapshot.model.vocabulary;
+        View::new(self.request, vocabulary, self.slots, placement, self.clock)
+    }
 }
 
 /// The reason of the candidate that got furthest, which is the one worth telling.

@@ -95,10 +95,17 @@ impl<D: Disk> Checkpoint<D> {
         let json = serde_json::to_string(value).map_err(io::Error::other)?;
         let text = format!("{json}\n{:08x}\n", crc32c::crc32c(json.as_bytes()));
         let unfinished = format!("{}.tmp", self.name);
-        let file = self.disk.create(&unfinished)?;
-        self.disk.write_at(&file, 0, text.as_bytes())?;
-        self.disk.sync(&file)?;
-        self.disk.rename(&unfinished, &self.name)?;
+        let written = (|| {
+            let file = self.disk.create(&unfinished)?;
+            self.disk.write_at(&file, 0, text.as_bytes())?;
+            self.disk.sync(&file)?;
+            self.disk.rename(&unfinished, &self.name)
+        })();
+        if let Err(error) = written {
+            // On a full disk, half a file must not keep what little space there is.
+            let _ = self.disk.remove(&unfinished);
+            return Err(error);
+        }
         self.disk.sync_dir()
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::format::{HEADER_BYTES, RECORD_BYTES_MAX};
 
 /// What a full disk costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WritePolicy {
     /// New entries are refused (events) or dropped (decisions) until space returns.
@@ -18,13 +18,15 @@ pub enum WritePolicy {
 }
 
 /// The journal's limits. Every field has a default; an unknown key is an error.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalConfig {
-    /// Where the segments are. One process at a time, one node for ever. Default `data/journal`.
+    /// Where the segments are: `journal` in the data folder. One process at a time, one node for ever.
+    #[serde(skip)]
     pub dir: PathBuf,
     /// This node's name, 1 to 64 of `A-Z a-z 0-9 . _ -`. It is part of every stream's key, so the
-    /// directory remembers it and refuses another. Default `node-1`.
+    /// directory remembers it and refuses another. Set as `node.id`.
+    #[serde(skip)]
     pub node: String,
     /// A segment is closed before it outgrows this; deletion works in whole segments. 1 MiB + 92 B
     /// to 1 GiB. Default 64 MiB: a start scans it in well under a second.

@@ -15,7 +15,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::domain::{Ack, Entry, EntryKind, Millis};
+use crate::domain::{Ack, Entry, Millis};
 
 use super::config::{JournalConfig, WritePolicy};
 use super::dedup::Dedup;
@@ -129,6 +129,8 @@ pub struct Core<D: Disk> {
     durable_position: Position,
     /// The keys with smaller numbers belong to durable records.
     durable_keys: u64,
+    /// Likewise for written records; keys of a group still being written have larger numbers.
+    written_keys: u64,
     written: Position,
     /// The frames between the durable place and the written one.
     unsynced: Vec<u8>,
@@ -172,7 +174,7 @@ impl<D: Disk> Core<D> {
             visit(position, entry);
         })?;
         dedup.expire(now.wall.0);
-        let mut recovery = found.recovery;
+        let mut recovery = found.recovery.clone();
         recovery.dedup_keys = dedup.count();
 
         let header = Header {
@@ -181,16 +183,16 @@ impl<D: Disk> Core<D> {
             follows: found.end,
             before: found.before,
         };
-        let file = begin_segment(&disk, &header, &found.unsynced)
+        let file = begin_segment(&disk, &header, &found.again)
             .map_err(OpenError::io("begin a segment"))?;
         disk.sync_dir()
             .map_err(OpenError::io("sync the directory"))?;
-        let len = (HEADER_BYTES + found.unsynced.len()) as u64;
+        let len = (HEADER_BYTES + found.again.len()) as u64;
 
-        let index = Arc::new(Index::new(found.segments, found.last));
+        let index = Arc::new(Index::new(found.segments.clone(), found.last));
         index.begin(Segment::new(header.number, found.before));
-        index.extend(header.number, found.last, len, found.unsynced_records);
-        recover::sweep(&disk, &found.void);
+        index.extend(header.number, found.last, len, found.again_records);
+        recover::sweep(&disk, &found);
         let core = Core {
             active: Active {
                 file,
@@ -199,12 +201,17 @@ impl<D: Disk> Core<D> {
                 tail_dirty: false,
                 suspect: false,
             },
-            durable: Place {
-                segment: header.number,
-                offset: len,
+            durable: if found.again.is_empty() {
+                header.follows
+            } else {
+                Place {
+                    segment: header.number,
+                    offset: len,
+                }
             },
             durable_position: found.last,
             durable_keys: dedup.next_number(),
+            written_keys: dedup.next_number(),
             // The wall clock of the last run may have been ahead; positions never go back.
             written: found.last,
             unsynced: Vec::new(),
@@ -255,10 +262,12 @@ impl<D: Disk> Core<D> {
         self.trouble.filter(|_| self.sync_trouble)
     }
 
-    /// When [`Core::tick`] wants to be called, by the monotonic clock; `None` when nothing waits.
+    /// When [`Core::tick`] wants to be called, by the monotonic clock.
     #[must_use]
-    pub fn due(&self) -> Option<u64> {
+    pub fn due(&self) -> u64 {
+        let housekeeping = self.housekeeping_due;
         self.sync_due
+            .map_or(housekeeping, |due| due.min(housekeeping))
     }
 
     /// Writes a group and gives every submission its outcome.
@@ -307,6 +316,14 @@ impl<D: Disk> Core<D> {
         }
         self.publish_health();
         done
+    }
+
+    /// Ends in order: everything durable, and an empty segment behind it as the sign of that.
+    ///
+    /// # Errors
+    /// When the disk refuses. The next start then takes more care, and a little longer.
+    pub fn close(&mut self, now: Now) -> Result<(), DiskTrouble> {
+        self.rotate(now)
     }
 
     // ── taking entries in ────────────────────────────────────────────────────────────────────────
@@ -405,6 +422,7 @@ impl<D: Disk> Core<D> {
 
     fn accept(&mut self, now: Now, mut staged: Staged, group: &mut [Submission]) {
         self.written = staged.last.max(self.written);
+        self.written_keys = self.dedup.next_number();
         self.unsynced.extend_from_slice(&staged.frames);
         let mut waits = false;
         for (i, taken) in staged.answers.drain(..) {
@@ -524,13 +542,17 @@ impl<D: Disk> Core<D> {
     }
 
     fn set_durable(&mut self) {
-        self.durable = Place {
-            segment: self.active.number,
-            offset: self.active.len,
-        };
+        // An empty segment is followed by its replacement as if it had never been: what it says of
+        // its predecessor's end would go with it otherwise.
+        if self.active.len > HEADER_BYTES as u64 {
+            self.durable = Place {
+                segment: self.active.number,
+                offset: self.active.len,
+            };
+        }
         let records = self.written.seq - self.durable_position.seq;
         self.durable_position = self.written;
-        self.durable_keys = self.dedup.next_number();
+        self.durable_keys = self.written_keys;
         // A burst's memory is given back, the everyday buffer kept.
         self.unsynced.clear();
         self.unsynced.shrink_to(WRITE_BYTES_MAX);
@@ -677,6 +699,3 @@ pub(super) fn begin_segment<D: Disk>(
     }
     made
 }
-
-/// The kinds in the order of [`Counters::appended`].
-pub(super) const KINDS: usize = EntryKind::ALL.len();

@@ -27,6 +27,10 @@ pub const GATHER: Duration = Duration::from_millis(5);
 pub type Answer = Result<Appended, AppendError>;
 
 /// A hand-over.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would cost every decision an allocation to spare the rarer batch a copy"
+)]
 pub enum Item {
     /// Nobody waits.
     Record(Entry),

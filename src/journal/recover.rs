@@ -102,13 +102,15 @@ pub(super) struct Found {
     /// Where the next segment follows.
     pub end: Place,
     /// Frames behind `before` that must be written again.
-    pub unsynced: Vec<u8>,
+    pub again: Vec<u8>,
     /// How many.
-    pub unsynced_records: u64,
+    pub again_records: u64,
     /// The first number no file has.
     pub number_next: u64,
-    /// Files of ours without anything valid.
+    /// Files of ours that hold nothing valid once the next segment has begun.
     pub void: Vec<String>,
+    /// Such files that are damaged.
+    pub damaged: Vec<String>,
 }
 
 /// Makes sure that the directory is this node's.
@@ -151,12 +153,20 @@ pub(super) fn scan<D: Disk>(
         before: Position::START,
         last: Position::START,
         end: Place::default(),
-        unsynced: Vec::new(),
-        unsynced_records: 0,
+        again: Vec::new(),
+        again_records: 0,
         number_next,
         void: cut(&mut candidates),
+        damaged: Vec::new(),
     };
     let mut oldest = true;
+    // The one that was being written; a file with a damaged header cannot say that it was.
+    let newest = candidates
+        .iter()
+        .rev()
+        .find(|(_, candidate)| candidate.header.is_some())
+        .or(candidates.last_key_value())
+        .map(|(number, _)| *number);
     for (number, candidate) in &candidates {
         if let Some(header) = candidate.header
             && header.before.seq > found.last.seq
@@ -167,21 +177,18 @@ pub(super) fn scan<D: Disk>(
             }
             found.last = header.before;
         }
-        let first = oldest && candidate.header.is_none();
-        oldest = false;
-        read_segment(
-            disk,
-            *number,
+        let pass = Pass {
+            number: *number,
             candidate,
-            first,
-            &mut found,
-            &mut recovery,
-            visit,
-        )?;
+            first: oldest && candidate.header.is_none(),
+            last: newest == Some(*number),
+        };
+        oldest = false;
+        read_segment(disk, &pass, &mut found, &mut recovery, visit)?;
     }
     found.before = found.last;
-    if let Some(number) = candidates.keys().next_back() {
-        secure(disk, *number, candidates[number].limit, &mut found)?;
+    if let Some(number) = newest {
+        secure(number, &candidates[&number], &mut found);
     }
     recovery.segments = found.segments.len();
     recovery.last = found.last;
@@ -276,23 +283,31 @@ fn cut(candidates: &mut BTreeMap<u64, Candidate>) -> Vec<String> {
     void
 }
 
+/// One segment about to be read.
+struct Pass<'a> {
+    number: u64,
+    candidate: &'a Candidate,
+    /// Nothing tells what was before it.
+    first: bool,
+    /// It was being written when the last process ended.
+    last: bool,
+}
+
 fn read_segment<D: Disk>(
     disk: &D,
-    number: u64,
-    candidate: &Candidate,
-    first: bool,
+    pass: &Pass<'_>,
     found: &mut Found,
     recovery: &mut Recovery,
     visit: &mut dyn FnMut(Position, &Entry),
 ) -> Result<(), OpenError> {
-    let name = segment_name(number);
+    let name = segment_name(pass.number);
     let file = disk.open(&name).map_err(OpenError::io("open a segment"))?;
-    let mut segment = Segment::new(number, found.last);
+    let mut segment = Segment::new(pass.number, found.last);
     segment.end = HEADER_BYTES as u64;
-    let mut scan = Scan::new(disk.clone(), file, segment.end, candidate.limit, found.last);
+    let limit = pass.candidate.limit;
+    let mut scan = Scan::new(disk.clone(), file, segment.end, limit, found.last);
     while let Some(record) = scan.next() {
-        if first && segment.records == 0 {
-            // With a damaged header nothing tells what was before the oldest record.
+        if pass.first && segment.records == 0 {
             segment.before = Position {
                 ms: record.position.ms,
                 seq: record.position.seq - 1,
@@ -303,27 +318,41 @@ fn read_segment<D: Disk>(
         segment.last = record.position;
         segment.end = record.end;
         segment.records += 1;
+        if pass.last {
+            found.again.extend_from_slice(record.frame);
+        }
         match decode_entry(record.payload()) {
             Some(entry) => visit(record.position, &entry),
             None => recovery.undecodable += 1,
         }
     }
-    count(recovery, scan.damage());
+    let damage = scan.damage();
+    count(recovery, damage);
+    let header_damaged = pass.candidate.header.is_none();
     recovery.records += segment.records;
-    recovery.headers_damaged += u64::from(candidate.header.is_none() && segment.records > 0);
+    recovery.headers_damaged += u64::from(header_damaged && segment.records > 0);
     found.last = segment.last;
-    found.end = Place {
-        segment: number,
-        offset: segment.end,
-    };
-    if segment.records > 0 {
+    let nothing_read = segment.records == 0;
+    if !nothing_read {
         found.segments.push(segment);
-    } else if candidate.header.is_some() {
-        found.void.push(name);
-    } else {
+        found.end = Place {
+            segment: pass.number,
+            offset: segment.end,
+        };
+    } else if let Some(header) = pass.candidate.header {
+        // It will be removed; what it said of its predecessor's end must be said again.
+        found.end = header.follows;
+    }
+    if nothing_read && header_damaged {
         recovery.files_damaged += 1;
-        // If it cannot be renamed it is found again at the next start.
-        let _ = disk.rename(&name, &format!("{name}.damaged"));
+        found.damaged.push(name);
+    } else if nothing_read {
+        found.void.push(name);
+    } else if pass.last && (damage.holes > 0 || damage.unreadable > 0 || header_damaged) {
+        // Its records are written again; the file itself is kept for whoever looks into the damage.
+        found.damaged.push(name);
+    } else if pass.last {
+        found.void.push(name);
     }
     Ok(())
 }
@@ -334,41 +363,31 @@ fn count(recovery: &mut Recovery, damage: Damage) {
     recovery.tail_bytes += damage.tail_bytes;
 }
 
-/// The last process may have died between `write` and `fdatasync`: makes what was read durable, and
-/// if the disk refuses, has it written again elsewhere.
-fn secure<D: Disk>(disk: &D, number: u64, limit: u64, found: &mut Found) -> Result<(), OpenError> {
-    let Some(segment) = found
-        .segments
-        .last()
-        .copied()
-        .filter(|s| s.number == number)
-    else {
-        return Ok(());
+/// The last process may have died between `write` and `fdatasync`, even after an `fdatasync` that
+/// failed: syncing the file again would prove nothing. So what its last segment holds is written
+/// once more, into the segment about to begin, which takes the place of the old one. A journal that
+/// was closed in order ends with an empty segment and has nothing to write.
+fn secure(number: u64, candidate: &Candidate, found: &mut Found) {
+    let Some(segment) = found.segments.pop_if(|s| s.number == number) else {
+        return;
     };
-    let name = segment_name(number);
-    let open = || disk.open(&name).map_err(OpenError::io("open a segment"));
-    if disk.sync(&open()?).is_ok() {
-        return Ok(());
-    }
-    let start = HEADER_BYTES as u64;
-    let mut scan = Scan::new(disk.clone(), open()?, start, limit, segment.before);
-    while let Some(record) = scan.next() {
-        found.unsynced.extend_from_slice(record.frame);
-    }
-    found.unsynced_records = segment.records;
     found.before = segment.before;
-    found.end = Place {
-        segment: number,
-        offset: start,
-    };
-    found.segments.pop();
-    found.void.push(name);
-    Ok(())
+    found.again_records = segment.records;
+    found.end = candidate.header.map_or(
+        Place {
+            segment: number,
+            offset: HEADER_BYTES as u64,
+        },
+        |header| header.follows,
+    );
 }
 
-/// Removes void files. Those that stay are found void again at the next start.
-pub(super) fn sweep<D: Disk>(disk: &D, void: &[String]) {
-    for name in void {
+/// Clears away what [`scan`] found without use. What stays is found again at the next start.
+pub(super) fn sweep<D: Disk>(disk: &D, found: &Found) {
+    for name in &found.void {
         let _ = disk.remove(name);
+    }
+    for name in &found.damaged {
+        let _ = disk.rename(name, &format!("{name}.damaged"));
     }
 }

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 
 use crate::domain::EntryKind;
 
-use super::core::KINDS;
 use super::dedup::Dedup;
 use super::disk::DiskTrouble;
 
@@ -67,7 +66,7 @@ impl Count {
 /// The counters behind [`Status`].
 #[derive(Debug, Default)]
 pub struct Counters {
-    appended: [Count; KINDS],
+    appended: [Count; EntryKind::ALL.len()],
     appended_unknown: Count,
     pub(super) duplicates: Count,
     lost: [Count; Lost::ALL.len()],

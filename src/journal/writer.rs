@@ -66,15 +66,15 @@ impl<D: Disk> Writer<D> {
         let _closer = CloseOnDrop(Arc::clone(&self.queue));
         let mut items = Vec::new();
         loop {
-            let deadline = self.core.due().map(|due| self.clock.instant(due));
-            if !self.queue.take(&mut items, deadline) {
+            let deadline = self.clock.instant(self.core.due());
+            if !self.queue.take(&mut items, Some(deadline)) {
                 break;
             }
             self.pass_on(&mut items);
             self.settle();
         }
         // What the disk refuses now has been counted by the core; those who wait hear of it.
-        let _ = self.core.sync(self.clock.now());
+        let _ = self.core.close(self.clock.now());
         self.settle();
     }
 

@@ -27,7 +27,8 @@ pub struct ListenerConfig {
     /// A connection without a request in flight is closed after this time, and so is a gRPC stream
     /// whose client has been silent this long while the server waits for a message.
     pub idle_ms: u64,
-    /// A connection is closed gracefully at this age, so that clients spread over new nodes.
+    /// A connection is closed gracefully at this age, so that clients spread over new nodes. What
+    /// is in flight has `drain_ms_max` to finish; a gRPC stream open longer is cut and reopened.
     pub age_ms: u64,
     /// How far the age varies from one connection to the next, in percent: clients that came
     /// together must not leave together.

@@ -79,7 +79,7 @@ pub enum Split {
 }
 
 impl Forest {
-    /// An empty forest over so many inputs. It answers NaN until a tree is added.
+    /// An empty forest over so many inputs, at least 1. It answers NaN until a tree is added.
     #[must_use]
     pub fn new(inputs: usize) -> Forest {
         let mut forest = Forest {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::feature::{Feature, Kind, is_place};
 use super::fields::Fields;
 use super::{Calibration, ManifestError};
 
@@ -23,7 +24,7 @@ pub mod limits {
     /// Characters of a note.
     pub const NOTE_CHARS_MAX: usize = 4_096;
 }
-use limits::{CATEGORIES_MAX, FEATURES_MAX, GOLDEN_ROWS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX};
+use limits::{FEATURES_MAX, GOLDEN_ROWS_MAX, NOTE_CHARS_MAX};
 
 /// A checked manifest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -87,38 +88,6 @@ crate::domain::vocabulary! {
     }
 }
 
-/// One input of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Feature {
-    /// Such as `tenure`; those of offers begin with `offer.`.
-    pub name: String,
-    /// What its values are.
-    pub kind: Kind,
-    /// Where it comes from.
-    pub source: Source,
-    /// What stands for a missing value.
-    pub missing: Missing,
-}
-
-/// What an input's values are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
-    /// A number; booleans count as 0 and 1.
-    Number,
-    /// One of these strings, given to the model as its place in the list. Any other is missing.
-    Category(Vec<String>),
-}
-
-/// What a model gets where a value is missing, of the wrong kind, or an unheard-of category.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Missing {
-    /// NaN: the model knows what to do with it. In files `"nan"`, and the default.
-    #[default]
-    Nan,
-    /// This number; of a category, its place in the list. In files the number, or `"zero"`.
-    Value(f64),
-}
-
 /// A row with the answers that the trainer got.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GoldenRow {
@@ -159,12 +128,29 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The manifest as a file, with one line per feature and golden row.
+    /// The manifest as a file, one line for each feature and golden row.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("plain values serialize");
-        text.push('\n');
-        text
+        let mut fields = vec![
+            ("name", line(&self.name)),
+            ("version", line(&self.version)),
+            ("format", line(&self.format)),
+            ("target", line(&self.target)),
+            ("features", lines(&self.features)),
+            ("calibration", line(&self.calibration)),
+            ("golden", lines(&self.golden)),
+        ];
+        let texts = [
+            ("sha256", &self.sha256),
+            ("trained_at", &self.trained_at),
+            ("note", &self.note),
+        ];
+        fields.extend(texts.map(|(name, text)| (name, line(text))));
+        let fields: Vec<String> = (fields.iter())
+            .filter(|(_, value)| value != "null")
+            .map(|(name, value)| format!("  \"{name}\": {value}"))
+            .collect();
+        format!("{{\n{}\n}}\n", fields.join(",\n"))
     }
 
     /// `name@version`, as answers and records carry it.
@@ -174,44 +160,16 @@ impl Manifest {
     }
 }
 
-impl Missing {
-    /// What the model gets.
-    #[must_use]
-    pub fn value(self) -> f64 {
-        match self {
-            Missing::Nan => f64::NAN,
-            Missing::Value(value) => value,
-        }
-    }
+fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain values serialize")
 }
 
-impl Feature {
-    /// What the model gets for a value that may be missing.
-    #[must_use]
-    pub fn input(&self, value: Option<f64>) -> f64 {
-        value.unwrap_or_else(|| self.missing.value())
+fn lines(values: &[impl Serialize]) -> String {
+    let values: Vec<String> = values.iter().map(|v| format!("    {}", line(v))).collect();
+    if values.is_empty() {
+        return "[]".into();
     }
-
-    fn read(value: Value, at: &str) -> Result<Feature, ManifestError> {
-        let mut fields = Fields::of(value, at)?;
-        let name: String = fields.required("name")?;
-        check_name(&name).map_err(|problem| fields.error("name", problem))?;
-        let source = word(&mut fields, "source")?;
-        if (source == Source::Offer) != name.starts_with("offer.") {
-            let problem =
-                format!("is {source}, but {name} must begin with `offer.` exactly if it is offer");
-            return Err(fields.error("source", problem));
-        }
-        let kind = kind(&mut fields)?;
-        let missing = missing(&mut fields, &kind)?;
-        fields.finish()?;
-        Ok(Feature {
-            name,
-            kind,
-            source,
-            missing,
-        })
-    }
+    format!("[\n{}\n  ]", values.join(",\n"))
 }
 
 fn features(fields: &mut Fields) -> Result<Vec<Feature>, ManifestError> {
@@ -235,83 +193,6 @@ fn features(fields: &mut Fields) -> Result<Vec<Feature>, ManifestError> {
         features.push(feature);
     }
     Ok(features)
-}
-
-fn kind(fields: &mut Fields) -> Result<Kind, ManifestError> {
-    let word: String = fields.required("kind")?;
-    let categories: Option<Vec<String>> = fields.optional("categories")?;
-    match (word.as_str(), categories) {
-        ("number", None) => Ok(Kind::Number),
-        ("number", Some(_)) => Err(fields.error("categories", "a number has none")),
-        ("category", None) => Err(fields.error("categories", "is required for a category")),
-        ("category", Some(categories)) => {
-            check_categories(&categories).map_err(|e| fields.error("categories", e))?;
-            Ok(Kind::Category(categories))
-        }
-        (other, _) => {
-            let problem = format!("is `{other}`, expected one of number, category");
-            Err(fields.error("kind", problem))
-        }
-    }
-}
-
-fn check_categories(categories: &[String]) -> Result<(), String> {
-    if !(1..=CATEGORIES_MAX).contains(&categories.len()) {
-        let found = categories.len();
-        return Err(format!(
-            "has {found} entries, allowed are 1 to {CATEGORIES_MAX}"
-        ));
-    }
-    let mut seen = HashSet::new();
-    for category in categories {
-        if category.chars().count() > NAME_CHARS_MAX {
-            return Err(format!(
-                "an entry is longer than {NAME_CHARS_MAX} characters"
-            ));
-        }
-        if !seen.insert(category) {
-            return Err(format!("`{category}` is there twice"));
-        }
-    }
-    Ok(())
-}
-
-fn check_name(name: &str) -> Result<(), String> {
-    let chars = name.chars().count();
-    if !(1..=NAME_CHARS_MAX).contains(&chars) || name.chars().any(char::is_control) {
-        return Err(format!(
-            "must be 1 to {NAME_CHARS_MAX} printable characters"
-        ));
-    }
-    Ok(())
-}
-
-fn missing(fields: &mut Fields, kind: &Kind) -> Result<Missing, ManifestError> {
-    let value = match fields.optional::<Value>("missing")? {
-        None => return Ok(Missing::Nan),
-        Some(Value::String(word)) if word == "nan" => return Ok(Missing::Nan),
-        Some(Value::String(word)) if word == "zero" => 0.0,
-        Some(value) => value.as_f64().filter(|v| v.is_finite()).ok_or_else(|| {
-            fields.error(
-                "missing",
-                format!("is {value}, expected \"nan\", \"zero\" or a number"),
-            )
-        })?,
-    };
-    if let Kind::Category(categories) = kind
-        && !is_place(value, categories.len())
-    {
-        let last = categories.len() - 1;
-        let problem =
-            format!("is {value}, expected \"nan\" or the place of a category, 0 to {last}");
-        return Err(fields.error("missing", problem));
-    }
-    Ok(Missing::Value(value))
-}
-
-/// Whether `value` is a whole number from 0 to below `count`.
-fn is_place(value: f64, count: usize) -> bool {
-    value.fract() == 0.0 && (0.0..count as f64).contains(&value)
 }
 
 fn golden(fields: &mut Fields, features: &[Feature]) -> Result<Vec<GoldenRow>, ManifestError> {
@@ -376,7 +257,7 @@ fn identifier(fields: &mut Fields, name: &str) -> Result<String, ManifestError> 
     Err(fields.error(name, "must match [a-z0-9][a-z0-9._-]{0,63}"))
 }
 
-fn word<T>(fields: &mut Fields, name: &str) -> Result<T, ManifestError>
+pub(super) fn word<T>(fields: &mut Fields, name: &str) -> Result<T, ManifestError>
 where
     T: std::str::FromStr<Err = crate::domain::UnknownWord>,
 {
@@ -423,42 +304,6 @@ fn note(fields: &mut Fields) -> Result<Option<String>, ManifestError> {
     Ok(note)
 }
 
-impl Serialize for Feature {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// The feature as it stands in a file.
-        #[derive(Serialize)]
-        struct File<'a> {
-            name: &'a str,
-            kind: &'static str,
-            source: Source,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            categories: Option<&'a [String]>,
-            missing: Missing,
-        }
-        let (kind, categories) = match &self.kind {
-            Kind::Number => ("number", None),
-            Kind::Category(categories) => ("category", Some(categories.as_slice())),
-        };
-        File {
-            name: &self.name,
-            kind,
-            source: self.source,
-            categories,
-            missing: self.missing,
-        }
-        .serialize(serializer)
-    }
-}
-
-impl Serialize for Missing {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Missing::Nan => serializer.serialize_str("nan"),
-            Missing::Value(value) => serializer.serialize_f64(*value),
-        }
-    }
-}
-
 /// Words serialize as themselves.
 macro_rules! serialize_word {
     ($($name:ident),+) => { $(
@@ -474,6 +319,7 @@ serialize_word!(Format, Target, Source);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Missing;
     use serde_json::json;
 
     fn example() -> Value {

@@ -6,6 +6,7 @@
 
 mod calibration;
 mod error;
+mod feature;
 mod fields;
 mod forest;
 mod import;
@@ -16,13 +17,14 @@ mod predictor;
 
 pub use calibration::Calibration;
 pub use error::{ArtifactError, LoadError, ManifestError};
+pub use feature::{Feature, Kind, Missing};
 pub use forest::{Forest, Split, Tree};
 pub use import::{write_forest, write_linear};
 pub use linear::{Coefficient, Cross, Linear};
 pub use load::{
     ARTIFACT_BYTES_MAX, GOLDEN_TOLERANCE, MANIFEST_BYTES_MAX, Model, digest, load, load_unproven,
 };
-pub use manifest::{Feature, Format, GoldenRow, Kind, Manifest, Missing, Source, Target, limits};
+pub use manifest::{Format, GoldenRow, Manifest, Source, Target, limits};
 pub use predictor::{Function, Link, Predictor};
 
 /// Predicts conversion probabilities for the candidates of one placement, in one call.

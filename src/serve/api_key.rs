@@ -75,8 +75,6 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// Makes a key of that kind. The text is for its holder; keep only [`KeyDigest::of`] it.
 ///
-/// # Errors
-///
 /// `None` where the operating system has no random numbers.
 #[must_use]
 pub fn generate(kind: KeyKind) -> Option<String> {

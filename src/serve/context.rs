@@ -1,7 +1,7 @@
 //! Context tokens: what an operator's server says about a customer, carried by a browser that cannot
 //! alter it.
 //!
-//! The operator's server posts the `customer` and `appointment` of a decision request with its secret
+//! The operator's server posts the `customer` and the `technician` of a decision request with its secret
 //! key and gets a token that is good for minutes; the page sends the token with its publishable key.
 //! What the token says wins over what the page says.
 //!
@@ -26,24 +26,16 @@ pub const CONTEXT_BYTES_MAX: usize = 4 * 1_024;
 
 const PREFIX: &str = "v1.";
 
-/// What a context token says. Both objects are as in a decision request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Context {
-    /// The request's `customer`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub customer: Option<Map<String, Value>>,
-    /// The request's `appointment`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub appointment: Option<Map<String, Value>>,
-}
+/// What a context token says, one JSON object. `wire::Context` knows what may be in it.
+pub type Vouched = Map<String, Value>;
 
 /// What is signed.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     /// Until when it is good, seconds since 1970.
     exp: i64,
-    #[serde(flatten)]
-    context: Context,
+    /// What the operator's server vouches for.
+    ctx: Vouched,
 }
 
 /// Why a context token was refused, or not made.
@@ -88,7 +80,7 @@ impl Keys {
     /// [`ContextError::TooLarge`] and [`ContextError::Lifetime`].
     pub fn sign_context(
         &self,
-        context: Context,
+        context: Vouched,
         now: Millis,
         age_s: u32,
     ) -> Result<String, ContextError> {
@@ -97,7 +89,7 @@ impl Keys {
         }
         let claims = Claims {
             exp: now.0.div_euclid(1_000) + i64::from(age_s),
-            context,
+            ctx: context,
         };
         let claims = serde_json::to_vec(&claims).expect("JSON values become JSON");
         let mut text = String::from(PREFIX);
@@ -116,7 +108,7 @@ impl Keys {
     /// # Errors
     ///
     /// Any [`ContextError`] but `Lifetime`.
-    pub fn read_context(&self, text: &str, now: Millis) -> Result<Context, ContextError> {
+    pub fn read_context(&self, text: &str, now: Millis) -> Result<Vouched, ContextError> {
         if text.len() > CONTEXT_BYTES_MAX {
             return Err(ContextError::TooLarge);
         }
@@ -141,7 +133,7 @@ impl Keys {
         if now.0.div_euclid(1_000) >= claims.exp {
             return Err(ContextError::Expired);
         }
-        Ok(claims.context)
+        Ok(claims.ctx)
     }
 }
 
@@ -152,12 +144,10 @@ mod tests {
 
     const NOW: Millis = Millis(1_763_730_000_000);
 
-    fn context(id: &str) -> Context {
-        let customer = json!({ "id": id, "features": { "tenure": 14, "rate": 0.1 } });
-        Context {
-            customer: customer.as_object().cloned(),
-            appointment: None,
-        }
+    fn context(id: &str) -> Vouched {
+        let customer =
+            json!({ "customer": { "id": id, "features": { "tenure": 14, "rate": 0.1 } } });
+        customer.as_object().cloned().unwrap()
     }
 
     #[test]

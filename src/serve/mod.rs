@@ -9,7 +9,10 @@ pub mod context;
 pub mod cors;
 pub mod deadline;
 mod entries;
+mod grpc;
+mod http;
 pub mod idempotency;
+pub mod key_file;
 pub mod keys;
 mod names;
 mod service;
@@ -17,5 +20,7 @@ mod stamp;
 pub mod token;
 pub mod wire;
 
+pub use grpc::routes;
+pub use http::{Public, router};
 pub use service::{Asked, DecisionConfig, Service, Tracked};
 pub use stamp::now;

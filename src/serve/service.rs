@@ -20,7 +20,7 @@ use super::wire::{
     EventResponse, Malformed, RejectionCode, Sent, TokenUse,
 };
 use crate::decide::snapshot::Snapshot;
-use crate::decide::{self, Scratch};
+use crate::decide::{self, Scratch, Views};
 use crate::domain::{
     Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, PlacementDecision, Request,
     Shown,
@@ -35,16 +35,12 @@ use crate::telemetry::{EventResult, Metrics, Outcome};
 pub struct DecisionConfig {
     /// How long an offer that was answered but not yet seen counts against caps, in milliseconds.
     pub hold_ms: u32,
-    /// With less time than this to the deadline the model is left out and the prior scores, in
-    /// milliseconds.
-    pub model_ms_min: u32,
 }
 
 impl Default for DecisionConfig {
     fn default() -> DecisionConfig {
         DecisionConfig {
             hold_ms: 30 * 60_000,
-            model_ms_min: 1,
         }
     }
 }
@@ -70,8 +66,10 @@ pub struct Asked {
     pub effort: Effort,
     /// The browser sent `Sec-GPC: 1`.
     pub gpc: bool,
-    /// The caller may speak for the operator, and may see scores.
-    pub trusted: bool,
+    /// What is said about the customer is to be believed.
+    pub believed: bool,
+    /// The caller may see scores and odds.
+    pub reveal: bool,
 }
 
 thread_local! {
@@ -122,12 +120,6 @@ impl Service {
         &self.keys
     }
 
-    /// How much work a deadline leaves room for.
-    #[must_use]
-    pub fn model_ms_min(&self) -> u32 {
-        self.decisions.model_ms_min
-    }
-
     /// Decides, reserves, puts on record, and hands the answer to `render`.
     ///
     /// Everything happens on the caller's thread without waiting for anything.
@@ -148,7 +140,7 @@ impl Service {
             effort: asked.effort,
             consent_default: snapshot.catalog.consent,
             gpc: asked.gpc,
-            trusted: asked.trusted,
+            trusted: asked.believed,
         };
         let request = wire::validate(message, &arrival, |kind, id| {
             self.keys.subject(match kind {
@@ -166,20 +158,18 @@ impl Service {
             let decision = self.make(&snapshot, &request, facts, scratch);
             let logged = self.log(&snapshot, &request, facts, decision, asked.since);
             self.count(decision, logged);
-            // Only the first placement's id matters to texts, and texts hardly ever show it.
-            let place = request.placements.first().map_or("", |p| p.id);
-            let view = decide::view(&snapshot, &request, place, slots);
+            let views = Views::new(&snapshot, &request, slots);
             let from = Answering {
                 snapshot: &snapshot,
                 request: &request,
                 decision,
-                attributes: &view,
-                reveal: asked.trusted,
+                reveal: asked.reveal,
             };
             let model = hash32(&snapshot.model.label);
-            let mut answer = wire::answer(&from, |placement, choice, usage| {
+            let sign = |placement: &PlacementDecision, choice: &Choice, usage| {
                 self.sign(&snapshot, &request, placement, choice, usage, model)
-            });
+            };
+            let mut answer = wire::answer(from, |place| views.at(place), sign);
             answer.degraded.unlogged |= !logged;
             Ok(render(answer))
         })

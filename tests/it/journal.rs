@@ -1,5 +1,10 @@
 //! The journal on a real disk: what its face promises.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, like the tests"
+)]
+
 use std::path::Path;
 
 use offerd::domain::{Ack, Entry, EntryKind, Millis};
@@ -9,7 +14,7 @@ use offerd::journal::{
 
 const NOW: Millis = Millis(1_795_000_000_000);
 
-pub fn entry(n: u64, kind: EntryKind, keys: &[u128]) -> Entry {
+fn entry(n: u64, kind: EntryKind, keys: &[u128]) -> Entry {
     Entry {
         kind: kind as u8,
         test: false,
@@ -143,4 +148,137 @@ async fn a_second_process_and_another_node_are_refused() {
         matches!(&refused, Err(OpenError::OtherNode { found, .. }) if found == "node-1"),
         "{refused:?}"
     );
+}
+
+/// *Goal*: many senders at once, over several segments, each get one true answer. *Method*: sixteen
+/// tasks send the same keys; a reader follows meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_senders_of_the_same_keys_get_one_new_each_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig {
+        segment_bytes_max: 1_100_000,
+        ..config(dir.path())
+    };
+    let (journal, ..) = open(config.clone());
+    let reading = journal.clone();
+    let reader = std::thread::spawn(move || {
+        let mut reader = reading.reader(Position::START);
+        let mut read = Vec::new();
+        while read.len() < 1_000 {
+            read.extend(reader.next_batch(64, 1 << 20).unwrap());
+            std::thread::yield_now();
+        }
+        (read, reader.skipped())
+    });
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                let mut new = 0;
+                for batch in 0..20 {
+                    let entries = (0..50).map(|i| {
+                        let n = batch * 50 + i;
+                        let mut entry = entry(n, EntryKind::Conversion, &[u128::from(n)]);
+                        entry.json = "x".repeat(4_000);
+                        (entry, Ack::Durable)
+                    });
+                    for answer in journal.append_all(entries.collect()).await {
+                        new += usize::from(answer.unwrap() != Appended::Duplicate);
+                    }
+                }
+                new
+            })
+        })
+        .collect();
+    let mut new = 0;
+    for task in tasks {
+        new += task.await.unwrap();
+    }
+    assert_eq!(new, 1_000);
+    let (read, skipped) = reader.join().unwrap();
+    assert_eq!(skipped, offerd::journal::Skipped::default());
+    assert!(journal.status().segments > 3);
+    assert_eq!(journal.status().duplicates, 15_000);
+    journal.close().await;
+    let (journal, recovery, seen) = open(config);
+    assert_eq!((recovery.records, recovery.missing), (1_000, 0));
+    assert_eq!(seen, read);
+    journal.close().await;
+}
+
+/// *Goal*: a full disk gives no false yes, leaves nothing half-written, and heals by itself. *Method*:
+/// a real file system of four megabytes; needs the right to mount one, and says so without it.
+#[tokio::test]
+async fn a_full_file_system_refuses_and_heals() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Tmpfs::mount(dir.path()) else {
+        println!("not tested here: mounting a tmpfs is not allowed");
+        return;
+    };
+    let config = JournalConfig {
+        segment_bytes_max: 1_100_000,
+        ..config(&dir.path().join("journal"))
+    };
+    let ballast = dir.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    let (journal, ..) = open(config.clone());
+    let send = |n: u64| {
+        let mut entry = entry(n, EntryKind::Order, &[u128::from(n)]);
+        entry.json = "x".repeat(20_000);
+        journal.append(entry, Ack::Durable)
+    };
+    let mut taken = Vec::new();
+    let mut n = 0;
+    let refusal = loop {
+        n += 1;
+        match send(n).await {
+            Ok(_) => taken.push(n.to_string()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        refusal,
+        AppendError::Disk(offerd::journal::DiskTrouble::NoSpace)
+    );
+    assert_eq!(
+        journal.status().trouble,
+        Some(offerd::journal::DiskTrouble::NoSpace)
+    );
+    std::fs::remove_file(&ballast).unwrap();
+    assert!(matches!(send(n).await, Ok(Appended::New(_))));
+    taken.push(n.to_string());
+    assert_eq!(journal.status().trouble, None);
+    journal.close().await;
+    let (journal, recovery, seen) = open(config);
+    let orders = seen
+        .iter()
+        .filter(|(_, e)| e.kind() == Some(EntryKind::Order));
+    let orders: Vec<&str> = orders.map(|(_, entry)| entry.id.as_str()).collect();
+    assert_eq!(orders, taken);
+    assert_eq!((recovery.missing, recovery.holes), (0, 0));
+    journal.close().await;
+}
+
+/// A small file system, gone when dropped.
+struct Tmpfs<'a>(&'a Path);
+
+impl Tmpfs<'_> {
+    fn mount(dir: &Path) -> Option<Tmpfs<'_>> {
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(dir)
+            .output();
+        mount
+            .is_ok_and(|done| done.status.success())
+            .then_some(Tmpfs(dir))
+    }
+}
+
+impl Drop for Tmpfs<'_> {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.0)
+            .status();
+    }
 }

@@ -3,10 +3,16 @@
 mod architecture;
 mod catalog;
 mod decide;
+mod explore;
 mod growthbook;
 mod journal;
 mod ledger;
+mod model;
+mod redis_server;
+mod simulation;
+mod sink;
 mod transport;
+mod wire;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,5 +7,5 @@ pub(super) fn fill(epsilon: f64, scores: &[f64], odds: &mut [f64]) {
     };
     let each = epsilon / scores.len() as f64;
     odds.fill(each);
-    odds[best] += 1.0 - epsilon;
+    odds[best] = (1.0 - epsilon + each).min(1.0);
 }

@@ -7,9 +7,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::check::{Budget, range};
 use super::parse::Object;
 use super::scalar::{Instant, Text, Whole};
-use super::validate::{Budget, customer, range, technician};
+use super::validate::{customer, technician};
 use super::{Consent, Customer, DecisionRequest, Malformed, Technician, limits, schema};
 use crate::domain;
 

@@ -7,11 +7,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::check::{Budget, missing, range, string, word};
 use super::parse::{Object, parse};
 use super::scalar::{Instant, Text, Whole};
-use super::validate::{Budget, missing, range, string, word};
 use super::{Malformed, Money, Problem, Refusal, limits, schema};
-use crate::domain::{self, Currency, EventType, Millis, Phase, UnknownWord, vocabulary};
+use crate::domain::{self, Ack, Currency, EventType, Millis, Phase, UnknownWord, vocabulary};
 use crate::serve::token::TokenError;
 use offerd_proto::v1;
 
@@ -231,6 +231,19 @@ impl<'a> Sent<'a> {
 }
 
 impl EventBatch<'_> {
+    /// Whether anything in it is worth money, and so is let in when impressions no longer are.
+    #[must_use]
+    pub fn urgent(&self) -> bool {
+        let urgent = |event: &Event<'_>| {
+            let kind = event
+                .kind
+                .as_ref()
+                .and_then(|k| k.as_str().parse::<EventType>().ok());
+            kind.is_some_and(|kind| kind.ack() == Ack::Durable)
+        };
+        self.0.iter().flatten().any(urgent)
+    }
+
     /// Checks every item against `now`.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 //!
 //! Nothing in here decides, waits, looks at a clock or knows a socket. No wire type leaves `serve`.
 
+mod check;
 mod context;
 mod event;
 pub mod limits;

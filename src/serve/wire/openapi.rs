@@ -8,9 +8,9 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{
-    ContentBuilder, OpenApi, PathsBuilder, Ref, Required, Response, ResponseBuilder,
+    ContentBuilder, OpenApi, PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder,
 };
 
 use super::limits;
@@ -108,7 +108,44 @@ pub fn openapi() -> OpenApi {
             get(file("demo", "The demo tracker page.", "text/html")),
         )
         .build();
+    describe(&mut api);
     api
+}
+
+/// Gives every field without a description the comment of its proto twin.
+fn describe(api: &mut OpenApi) {
+    let schemas = api.components.iter_mut().flat_map(|c| &mut c.schemas);
+    for (name, schema) in schemas {
+        let RefOr::T(Schema::Object(object)) = schema else {
+            continue;
+        };
+        let comments = offerd_proto::field_comments(twin(name));
+        for (field, property) in &mut object.properties {
+            let description = match property {
+                RefOr::T(Schema::Object(object)) => &mut object.description,
+                RefOr::T(Schema::Array(array)) => &mut array.description,
+                _ => continue,
+            };
+            if description.is_none() {
+                *description = comments.get(field).cloned();
+            }
+        }
+    }
+}
+
+/// The proto message that has the fields of a schema.
+fn twin(schema: &str) -> &str {
+    match schema {
+        "DecisionRequest" => "DecideRequest",
+        "DecisionResponse" => "DecideResponse",
+        "PlacementAnswer" => "Placement",
+        "OfferContent" => "Content",
+        "OfferAction" => "Action",
+        "EventRequest" => "RecordRequest",
+        "EventResponse" => "RecordResponse",
+        "EventRejection" => "Rejection",
+        same => same,
+    }
 }
 
 fn decisions() -> Operation {

@@ -32,15 +32,14 @@ pub enum TokenUse {
 }
 
 /// Everything an answer is made from.
-pub struct Answering<'a, A> {
+#[derive(Clone, Copy)]
+pub struct Answering<'a> {
     /// What decided.
     pub snapshot: &'a Snapshot,
     /// What was asked.
     pub request: &'a Request<'a>,
     /// What was decided.
     pub decision: &'a Decision,
-    /// What placeholders look at.
-    pub attributes: &'a A,
     /// Whether the caller may see scores and odds.
     pub reveal: bool,
 }
@@ -186,9 +185,13 @@ pub struct ExperimentArm<'a> {
     pub arm: &'a str,
 }
 
-/// The answer to a request. `tokens` signs what the caller sends back.
+/// The answer to a request.
+///
+/// `attributes` gives what placeholders look at, for a placement's id; `tokens` signs what the caller
+/// sends back.
 pub fn answer<'a, A: Attributes>(
-    from: &Answering<'a, A>,
+    from: Answering<'a>,
+    attributes: impl Fn(&'a str) -> A,
     mut tokens: impl FnMut(&PlacementDecision, &Choice, TokenUse) -> String,
 ) -> DecisionResponse<'a> {
     let Answering {
@@ -196,17 +199,24 @@ pub fn answer<'a, A: Attributes>(
         request,
         decision,
         ..
-    } = *from;
-    let placements = decision.placements.iter().map(|placement| PlacementAnswer {
-        id: request.placements[usize::from(placement.ask)].id,
-        offers: decision
-            .choices_of(placement)
-            .iter()
-            .map(|choice| offer(from, choice, |usage| tokens(placement, choice, usage)))
-            .collect(),
-        no_offer_reason: placement.no_offer,
-    });
-    let placements: Vec<_> = placements.collect();
+    } = from;
+    let mut placements = Vec::with_capacity(decision.placements.len());
+    for placement in &decision.placements {
+        let id = request.placements[usize::from(placement.ask)].id;
+        let seen = attributes(id);
+        let choices = decision.choices_of(placement).iter();
+        placements.push(PlacementAnswer {
+            id,
+            offers: choices
+                .map(|choice| {
+                    offer(from, &seen, choice, |usage| {
+                        tokens(placement, choice, usage)
+                    })
+                })
+                .collect(),
+            no_offer_reason: placement.no_offer,
+        });
+    }
     let id = decision.id.unwrap_or(request.decision);
     DecisionResponse {
         decision_id: id.to_string(),
@@ -221,8 +231,9 @@ pub fn answer<'a, A: Attributes>(
     }
 }
 
-fn offer<'a, A: Attributes>(
-    from: &Answering<'a, A>,
+fn offer<'a>(
+    from: Answering<'a>,
+    attributes: &impl Attributes,
     choice: &Choice,
     mut token: impl FnMut(TokenUse) -> String,
 ) -> Offer<'a> {
@@ -233,7 +244,7 @@ fn offer<'a, A: Attributes>(
         creative_id: &creative.id,
         rank: choice.rank,
         class: offer.class,
-        content: content(creative, from.attributes),
+        content: content(creative, attributes),
         price: offer.price.map(Price::from),
         expires_at: Instant(expires_at(from.request.at, offer.flight.1)),
         token: token(TokenUse::Event),

@@ -105,7 +105,9 @@ pub(super) fn context_token() -> Object {
 }
 
 pub(super) fn context_token_required() -> Object {
-    string(limits::CONTEXT_TOKEN_CHARS, Null::Refused)
+    let mut schema = string(limits::CONTEXT_TOKEN_CHARS, Null::Refused);
+    schema.description = Some("For the `context_token` of decisions.".to_owned());
+    schema
 }
 
 pub(super) fn token() -> Object {
@@ -170,11 +172,14 @@ pub(super) fn problem_type() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(types))
+        .description(Some("Names the kind of problem for programs."))
         .build()
 }
 
 pub(super) fn status() -> Object {
-    whole(400..=599, Null::Refused)
+    let mut schema = whole(400..=599, Null::Refused);
+    schema.description = Some("The HTTP status.".to_owned());
+    schema
 }
 
 pub(super) fn deadline_ms() -> Object {
@@ -214,7 +219,9 @@ pub(super) fn span_ms() -> Object {
 }
 
 pub(super) fn ttl_seconds() -> Object {
-    whole(limits::CONTEXT_TTL_SECONDS, Null::Allowed)
+    let mut schema = whole(limits::CONTEXT_TTL_SECONDS, Null::Allowed);
+    schema.description = Some("For how long the token holds; 900 if absent.".to_owned());
+    schema
 }
 
 pub(super) fn amount_minor() -> Object {
@@ -254,7 +261,9 @@ pub(super) fn events() -> Array {
         .description(Some(
             "An Event. Anything else is counted among the rejected.",
         ));
-    list(items, limits::EVENTS, Null::Refused)
+    let mut schema = list(items, limits::EVENTS, Null::Refused);
+    schema.description = Some("An item that is not as described is rejected by itself.".to_owned());
+    schema
 }
 
 pub(super) fn features() -> Object {

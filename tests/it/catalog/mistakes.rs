@@ -1,7 +1,7 @@
 //! One row per rule: what is changed in the base catalog, and what is then told, and where.
 
 use super::BASE;
-use offerd::control::catalog::limits::{FILE_BYTES_MAX, MISTAKES_MAX};
+use offerd::control::catalog::limits::{FILE_BYTES_MAX, MISTAKES_MAX, OFFERS_MAX};
 use offerd::control::catalog::{read, read_json, read_toml};
 
 /// What to replace in the base catalog, by what, and the path and message of the one mistake that
@@ -739,6 +739,27 @@ fn limits_hold_at_their_edge() {
         .expect("too long");
     assert!(
         mistakes.to_string().contains("at most 8388608 bytes"),
+        "{mistakes}"
+    );
+
+    let offers = |n: usize| {
+        let offers = (0..n).map(|i| {
+            format!(
+                "[[offer]]\nid = \"o{i}\"\nclass = \"content\"\nvalue_minor = 0\n\
+                 [[offer.creatives]]\ntitle = \"x\"\n"
+            )
+        });
+        format!("{BASE}\n{}", offers.collect::<String>())
+    };
+    // The base has three offers.
+    assert!(read_toml(&offers(OFFERS_MAX - 3)).is_ok());
+    let mistakes = read_toml(&offers(OFFERS_MAX - 2))
+        .err()
+        .expect("one offer too many");
+    assert!(
+        mistakes
+            .to_string()
+            .contains("at most 10000 entries, found 10001"),
         "{mistakes}"
     );
 

@@ -7,11 +7,13 @@ mod creative;
 mod offer;
 mod placement;
 mod settings;
+mod words;
 
 pub(super) use creative::CreativeEntry;
 pub(super) use offer::{FlightEnd, OfferEntry};
 pub(super) use placement::PlacementEntry;
-pub(super) use settings::{FeatureEntry, FeatureKind, Settings};
+pub(super) use settings::Settings;
+pub(super) use words::{FeatureEntry, FeatureKind};
 
 use super::fields::{Fields, Item};
 use super::limits::{OFFERS_MAX, PLACEMENTS_MAX};

@@ -1,0 +1,230 @@
+//! The operators' gRPC door: the same, for programs.
+
+use std::sync::Arc;
+
+use offerd_proto::v1;
+use offerd_proto::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
+use offerd_proto::v1::model_service_server::{ModelService, ModelServiceServer};
+use offerd_proto::v1::report_service_server::{ReportService, ReportServiceServer};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use super::http::waiting;
+use super::operator::{Operator, Place};
+use super::problem::Problem;
+use crate::control::catalog::EntryDiff;
+use crate::control::{ControlError, ModelInfo};
+
+/// Bytes of one message: a model with its manifest.
+const MESSAGE_BYTES_MAX: usize = 65 << 20;
+
+/// The operators' services.
+pub fn routes(operator: &Arc<Operator>) -> Routes {
+    let door = || Door(Arc::clone(operator));
+    let models = ModelServiceServer::new(door()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let catalogs = CatalogServiceServer::new(door()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Routes::new(models)
+        .add_service(catalogs)
+        .add_service(ReportServiceServer::new(door()))
+}
+
+struct Door(Arc<Operator>);
+
+impl Door {
+    /// The same key as over HTTP.
+    fn enter<T>(&self, request: Request<T>) -> Result<(Arc<Operator>, T), Status> {
+        (self.0.parts().authorize)(request.metadata().as_ref())
+            .map_err(|why| Status::from(Problem::unauthenticated(why)))?;
+        Ok((Arc::clone(&self.0), request.into_inner()))
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for Door {
+    async fn get_catalog(
+        &self,
+        request: Request<v1::GetCatalogRequest>,
+    ) -> Result<Response<v1::GetCatalogResponse>, Status> {
+        let (operator, _) = self.enter(request)?;
+        let catalog = operator.parts().control.catalog();
+        Ok(Response::new(v1::GetCatalogResponse {
+            toml: catalog.source.to_string(),
+            digest: catalog.digest.clone(),
+            epoch: operator.parts().control.live().load().epoch,
+        }))
+    }
+
+    async fn put_catalog(
+        &self,
+        request: Request<v1::PutCatalogRequest>,
+    ) -> Result<Response<v1::PutCatalogResponse>, Status> {
+        let (operator, asked) = self.enter(request)?;
+        let live = operator.parts().control.catalog().digest.clone();
+        if !asked.expected_digest.is_empty() && asked.expected_digest != live {
+            let why = format!("expected_digest: the catalog that serves has {live}");
+            return Err(Status::failed_precondition(why));
+        }
+        let now = (operator.parts().now)();
+        let put = waiting(move || {
+            operator
+                .parts()
+                .control
+                .put_catalog(&asked.toml, asked.dry_run, false, now)
+        });
+        match put.await? {
+            Ok(outcome) => {
+                let mut changes: Vec<v1::CatalogChange> = outcome
+                    .diff
+                    .settings
+                    .iter()
+                    .map(|name| changed(name, "changed"))
+                    .collect();
+                changes.extend(entries("placement", &outcome.diff.placements));
+                changes.extend(entries("offer", &outcome.diff.offers));
+                Ok(Response::new(v1::PutCatalogResponse {
+                    applied: outcome.live,
+                    digest: outcome.digest,
+                    epoch: outcome.epoch,
+                    changes,
+                    problems: Vec::new(),
+                }))
+            }
+            Err(ControlError::Catalog(mistakes)) => Ok(Response::new(v1::PutCatalogResponse {
+                digest: live,
+                problems: mistakes
+                    .all()
+                    .iter()
+                    .map(|m| v1::CatalogProblem {
+                        line: m.line.unwrap_or(0),
+                        path: m.path.clone(),
+                        message: m.message.clone(),
+                    })
+                    .collect(),
+                ..v1::PutCatalogResponse::default()
+            })),
+            Err(error) => Err(Problem::from(error).into()),
+        }
+    }
+}
+
+fn changed(path: &str, what: &str) -> v1::CatalogChange {
+    v1::CatalogChange {
+        path: path.into(),
+        before: String::new(),
+        after: what.into(),
+    }
+}
+
+fn entries(kind: &str, diff: &EntryDiff) -> Vec<v1::CatalogChange> {
+    let one = |id: &String, before: &str, after: &str| v1::CatalogChange {
+        path: format!("{kind}[{id}]"),
+        before: before.into(),
+        after: after.into(),
+    };
+    let added = diff.added.iter().map(|id| one(id, "", "added"));
+    let removed = diff.removed.iter().map(|id| one(id, "removed", ""));
+    let changed = diff
+        .changed
+        .iter()
+        .map(|c| one(&c.id, "", &c.fields.join(", ")));
+    added.chain(removed).chain(changed).collect()
+}
+
+#[tonic::async_trait]
+impl ModelService for Door {
+    async fn list_models(
+        &self,
+        request: Request<v1::ListModelsRequest>,
+    ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let (operator, _) = self.enter(request)?;
+        let models = waiting(move || operator.parts().control.models()).await?;
+        let models = models
+            .map_err(Problem::from)?
+            .into_iter()
+            .map(model)
+            .collect();
+        Ok(Response::new(v1::ListModelsResponse { models }))
+    }
+
+    async fn push_model(
+        &self,
+        request: Request<v1::PushModelRequest>,
+    ) -> Result<Response<v1::PushModelResponse>, Status> {
+        let (operator, asked) = self.enter(request)?;
+        let pushed = waiting(move || {
+            operator.put_model(
+                &asked.name,
+                &asked.version,
+                &asked.manifest,
+                &asked.artifact,
+            )
+        });
+        let (info, epoch) = pushed.await??;
+        Ok(Response::new(v1::PushModelResponse {
+            model: Some(model(info)),
+            epoch,
+        }))
+    }
+}
+
+fn model(info: ModelInfo) -> v1::Model {
+    v1::Model {
+        live: info.stage == "live",
+        name: info.name,
+        version: info.version,
+        format: info.format,
+        sha256: info.sha256,
+        trained_at: None,
+        note: info.note,
+    }
+}
+
+#[tonic::async_trait]
+impl ReportService for Door {
+    async fn get_delivery(
+        &self,
+        request: Request<v1::GetDeliveryRequest>,
+    ) -> Result<Response<v1::GetDeliveryResponse>, Status> {
+        let (operator, _) = self.enter(request)?;
+        let delivery = operator.delivery();
+        let counts = |map: std::collections::BTreeMap<&'static str, u64>| {
+            map.into_iter()
+                .map(|(word, n)| (word.to_owned(), n))
+                .collect()
+        };
+        Ok(Response::new(v1::GetDeliveryResponse {
+            node: delivery.node,
+            appended: counts(delivery.appended),
+            duplicates: delivery.duplicates,
+            lost: counts(delivery.lost),
+            durable: Some(delivery.durable.into()),
+            shipped: Some(delivery.shipped.into()),
+            lag_entries: delivery.lag_entries,
+            lag_ms: delivery.lag_ms,
+            sink: delivery.sink,
+            connected: delivery.connected,
+            last_error: delivery.last_error.unwrap_or_default(),
+            warnings: delivery.warnings,
+        }))
+    }
+
+    async fn get_decision_record(
+        &self,
+        request: Request<v1::GetDecisionRecordRequest>,
+    ) -> Result<Response<v1::GetDecisionRecordResponse>, Status> {
+        let (operator, asked) = self.enter(request)?;
+        let entry = waiting(move || operator.record(&asked.decision_id)).await??;
+        Ok(Response::new(v1::GetDecisionRecordResponse {
+            json: entry.json,
+        }))
+    }
+}
+
+impl From<Place> for v1::Position {
+    fn from(place: Place) -> v1::Position {
+        v1::Position {
+            ms: place.ms.unsigned_abs(),
+            seq: place.seq,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The operators' HTTP door.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, Request, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::operator::{Operator, Place};
+use super::problem::Problem;
+use crate::control::catalog::limits::FILE_BYTES_MAX;
+use crate::control::catalog::to_json;
+
+/// Bytes of a pushed model with its manifest.
+const MODEL_BYTES_MAX: usize = 64 << 20;
+
+type Answer = Result<Response<Body>, Problem>;
+
+/// The admin port's routes, without gRPC.
+pub fn router(operator: Arc<Operator>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/v1/catalog", get(catalog).put(put_catalog))
+        .layer(DefaultBodyLimit::max(FILE_BYTES_MAX))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{name}/{version}", put(put_model))
+        .layer(DefaultBodyLimit::max(MODEL_BYTES_MAX))
+        .route("/v1/decisions/{id}", get(record))
+        .route("/v1/replay", post(replay))
+        .route("/v1/reports/delivery", get(delivery))
+        .route("/metrics", get(metrics))
+        .fallback(async || Problem::not_found("see / for what there is"))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(from_fn_with_state(Arc::clone(&operator), authorized))
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .with_state(operator)
+}
+
+/// Lets nobody in without an admin key, where there are any.
+async fn authorized(
+    State(operator): State<Arc<Operator>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    match (operator.parts().authorize)(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => Problem::unauthenticated(why).into_response(),
+    }
+}
+
+async fn index(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
+    let snapshot = operator.parts().control.live().load_full();
+    let page = include_str!("index.html")
+        .replace("{{node}}", &operator.parts().node)
+        .replace("{{epoch}}", &snapshot.epoch.to_string())
+        .replace("{{model}}", &snapshot.model.label)
+        .replace("{{offers}}", &snapshot.catalog.offers.len().to_string())
+        .replace(
+            "{{placements}}",
+            &snapshot.catalog.placements.len().to_string(),
+        );
+    ([(CONTENT_TYPE, "text/html; charset=utf-8")], page)
+}
+
+/// The catalog that serves: JSON, or the text as it was put where TOML is asked for.
+async fn catalog(State(operator): State<Arc<Operator>>, headers: HeaderMap) -> Answer {
+    let catalog = operator.parts().control.catalog();
+    let wants_text = headers.get(ACCEPT).is_some_and(|v| v == "application/toml");
+    let mut answer = if wants_text {
+        (
+            [(CONTENT_TYPE, "application/toml")],
+            catalog.source.to_string(),
+        )
+            .into_response()
+    } else {
+        let json = to_json(&catalog.source).map_err(|e| Problem::internal(e.to_string()))?;
+        Json(json).into_response()
+    };
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", catalog.digest)) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+struct PutCatalog {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+async fn put_catalog(
+    State(operator): State<Arc<Operator>>,
+    Query(query): Query<PutCatalog>,
+    body: Bytes,
+) -> Answer {
+    let text = String::from_utf8(body.into())
+        .map_err(|e| Problem::malformed(format!("the catalog is not UTF-8: {e}")))?;
+    let outcome = waiting(move || operator.put_catalog(&text, query.dry_run)).await??;
+    Ok(Json(outcome).into_response())
+}
+
+async fn models(State(operator): State<Arc<Operator>>) -> Answer {
+    let models = waiting(move || operator.parts().control.models()).await??;
+    Ok(Json(serde_json::json!({ "models": models })).into_response())
+}
+
+async fn put_model(
+    State(operator): State<Arc<Operator>>,
+    Path((name, version)): Path<(String, String)>,
+    mut parts: Multipart,
+) -> Answer {
+    let (mut manifest, mut artifact) = (None, None);
+    let broken = |e: axum::extract::multipart::MultipartError| Problem::malformed(e.body_text());
+    while let Some(field) = parts.next_field().await.map_err(broken)? {
+        let place = match field.name() {
+            Some("manifest") => &mut manifest,
+            Some("artifact") => &mut artifact,
+            other => {
+                let found = other.unwrap_or_default();
+                let detail = format!("expected the parts manifest and artifact, found {found:?}");
+                return Err(Problem::malformed(detail));
+            }
+        };
+        *place = Some(field.bytes().await.map_err(broken)?);
+    }
+    let manifest =
+        manifest.ok_or_else(|| Problem::malformed("the part is missing").about("manifest"))?;
+    let artifact =
+        artifact.ok_or_else(|| Problem::malformed("the part is missing").about("artifact"))?;
+    let pushed = waiting(move || operator.put_model(&name, &version, &manifest, &artifact));
+    let (model, epoch) = pushed.await??;
+    let body = Json(serde_json::json!({ "model": model, "epoch": epoch }));
+    Ok((StatusCode::OK, body).into_response())
+}
+
+async fn record(State(operator): State<Arc<Operator>>, Path(id): Path<String>) -> Answer {
+    let entry = waiting(move || operator.record(&id)).await??;
+    Ok(([(CONTENT_TYPE, "application/json")], entry.json).into_response())
+}
+
+#[derive(Deserialize)]
+struct Replay {
+    decision_id: String,
+}
+
+async fn replay(State(operator): State<Arc<Operator>>, body: Bytes) -> Answer {
+    let asked: Replay = serde_json::from_slice(&body)
+        .map_err(|e| Problem::malformed(format!("expected {{\"decision_id\": \"…\"}}: {e}")))?;
+    let replayed = waiting(move || operator.replay(&asked.decision_id)).await??;
+    Ok(Json(replayed).into_response())
+}
+
+async fn delivery(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
+    Json(operator.delivery())
+}
+
+async fn metrics(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        operator.metrics(),
+    )
+}
+
+/// Alive is not ready; and what is missing is named, because that is what somebody looks here for.
+async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
+    let delivery = operator.delivery();
+    let ready = (operator.parts().ready)();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = serde_json::json!({
+        "ready": ready,
+        "journal": delivery.trouble.unwrap_or("ok"),
+        "redis": match (delivery.sink, delivery.connected) {
+            (false, _) => "not configured",
+            (true, true) => "connected",
+            (true, false) => "away: records wait in the journal",
+        },
+        "warnings": delivery.warnings,
+        "durable": Place::from(operator.parts().journal.committed()),
+    });
+    (status, Json(body))
+}
+
+/// Runs what takes long on a thread kept for waiting.
+pub(super) async fn waiting<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Problem::internal("the work panicked"))
+}

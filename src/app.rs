@@ -1,0 +1,434 @@
+//! The only place where parts meet: build, connect, start, drain.
+//!
+//! Start: keys, journal (which rebuilds the ledger), control plane, sink, listeners. Stop, the other
+//! way round: say "not ready", stop accepting, finish what is in flight, write and sync the journal,
+//! ship what can be shipped, exit.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+
+use crate::admin::{self, Operator, Parts};
+use crate::config::{Config, ConfigError};
+use crate::control::{Control, ControlError, Shipped};
+use crate::domain::Millis;
+use crate::journal::sink::{Sink, SinkHandle};
+use crate::journal::{Journal, OpenError, Position};
+use crate::ledger::Ledger;
+use crate::listener::{BindError, Listener};
+use crate::serve::admission::Admission;
+use crate::serve::auth::{Auth, Port};
+use crate::serve::keys::Keys;
+use crate::serve::{self, Public, Service};
+use crate::telemetry::{self, Metrics};
+
+/// What comes with the program.
+pub const SHIPPED: Shipped = Shipped {
+    catalog: include_str!("../catalog/demo.toml"),
+    manifest: include_str!("../models/propensity-forest/manifest.json"),
+    artifact: include_str!("../models/propensity-forest/artifact.json"),
+};
+
+/// While draining, how long the sink may go on shipping: what is left is shipped at the next start.
+const SHIP_ON_EXIT: Duration = Duration::from_secs(3);
+
+/// How often the ledger forgets what is over: 256 calls see every account.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A setting of a part.
+    #[error("{0}")]
+    Setting(String),
+    /// An address.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The journal.
+    #[error("journal: {0}")]
+    Journal(#[from] OpenError),
+    /// Catalog or model.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The keys.
+    #[error("keys: {0}")]
+    Keys(String),
+    /// The sink.
+    #[error("redis: {0}")]
+    Sink(String),
+    /// The operating system.
+    #[error("{0}")]
+    System(String),
+}
+
+impl StartError {
+    /// Whether somebody has to change a setting, rather than mend the machine.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            StartError::Config(_)
+                | StartError::Setting(_)
+                | StartError::Control(ControlError::Catalog(_))
+        )
+    }
+}
+
+/// A server that answers.
+pub struct App {
+    public: SocketAddr,
+    admin: SocketAddr,
+    shared: Shared,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What outlives the listeners.
+struct Shared {
+    journal: Journal,
+    sink: Option<Arc<SinkHandle>>,
+    ready: Arc<AtomicBool>,
+    health: HealthReporter,
+}
+
+impl App {
+    /// Builds everything and begins to answer.
+    ///
+    /// # Errors
+    /// The first part that cannot start, with the setting to change.
+    pub async fn start(config: Config) -> Result<App, StartError> {
+        config.check()?;
+        let auth = Auth::new(config.auth.clone()).map_err(|e| setting("auth", e))?;
+        for (port, address) in [
+            (Port::Public, config.public.address),
+            (Port::Admin, config.admin.address),
+        ] {
+            config
+                .auth
+                .check_binding(port, address)
+                .map_err(|e| setting("auth", e))?;
+        }
+        // Ports first: a second server on them should not have touched anything.
+        let public = Listener::bind(config.public.address, config.public.limits.clone())?;
+        let admin = Listener::bind(config.admin.address, config.admin.limits.clone())?;
+        let data = &config.node.data;
+        let ledger = {
+            config.ledger.check().map_err(|e| setting("ledger", e))?;
+            Arc::new(Ledger::new(config.ledger.clone()))
+        };
+        let journal = open_journal(&config, &ledger)?;
+        let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
+        let file = catalog_text(&config.catalog.file)?;
+        let control_dir = data.join("control");
+        let control = Control::start(
+            control_dir.clone(),
+            file.as_deref(),
+            SHIPPED,
+            journal.clone(),
+            serve::now(),
+        )?;
+        let control = Arc::new(control);
+        let sink = start_sink(&config, &journal)?;
+        let render = telemetry::install().map_err(|e| StartError::System(e.to_string()))?;
+        let metrics = Arc::new(Metrics::new());
+        let service = Service::new(
+            control.live(),
+            journal.clone(),
+            Arc::clone(&ledger),
+            Arc::new(keys),
+            metrics,
+            config.decisions.clone(),
+            config.tokens.clone(),
+        );
+        let ready = Arc::new(AtomicBool::new(false));
+        let is_ready: Arc<dyn Fn() -> bool + Send + Sync> = {
+            let ready = Arc::clone(&ready);
+            Arc::new(move || ready.load(Ordering::Relaxed))
+        };
+        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
+        let doors = Arc::new(Public {
+            service: Arc::new(service),
+            auth: auth.clone(),
+            admission,
+            deadlines: config.deadlines.clone(),
+            ready: Arc::clone(&is_ready),
+            files: crate::web::file,
+        });
+        let upkeep = render.clone();
+        let operator = Arc::new(Operator::new(Parts {
+            node: config.node.id.clone(),
+            control: Arc::clone(&control),
+            control_dir,
+            shipped: SHIPPED,
+            journal: journal.clone(),
+            ledger: Arc::clone(&ledger),
+            sink: sink.clone(),
+            render: Box::new(move || render.render()),
+            ready: is_ready,
+            authorize: Box::new(move |headers| auth.admin(headers).map_err(|e| e.to_string())),
+            now: serve::now,
+        }));
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let (stop, stopping) = watch::channel(false);
+        let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
+        let public_app = serve::router(Arc::clone(&doors))
+            .merge(grpc(serve::routes(doors), health_service.clone())?);
+        let admin_app = admin::router(Arc::clone(&operator))
+            .merge(grpc(admin::routes(&operator), health_service)?);
+        let listeners = vec![
+            spawn(
+                "public",
+                public.serve(public_app, stopped(stopping.clone())),
+            ),
+            spawn("admin", admin.serve(admin_app, stopped(stopping.clone()))),
+        ];
+        let mut tasks = vec![
+            every(EXPIRE_EVERY, stopping.clone(), move || {
+                ledger.expire(serve::now())
+            }),
+            every(telemetry::UPKEEP, stopping.clone(), move || {
+                upkeep.run_upkeep()
+            }),
+        ];
+        if !config.catalog.file.as_os_str().is_empty() {
+            let watching = watch_catalog(config.catalog.file.clone(), control);
+            let poll = Duration::from_millis(config.catalog.poll_ms.max(10));
+            tasks.push(every(poll, stopping, watching));
+        }
+        ready.store(true, Ordering::Relaxed);
+        health
+            .set_service_status("", tonic_health::ServingStatus::Serving)
+            .await;
+        for name in ["offerd.v1.DecisionService", "offerd.v1.EventService"] {
+            health
+                .set_service_status(name, tonic_health::ServingStatus::Serving)
+                .await;
+        }
+        let shared = Shared {
+            journal,
+            sink,
+            ready,
+            health,
+        };
+        Ok(App {
+            public: public_address,
+            admin: admin_address,
+            shared,
+            stop,
+            listeners,
+            tasks,
+        })
+    }
+
+    /// Where pages and servers call.
+    #[must_use]
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where operators call.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Says "not ready", finishes what is in flight, and puts everything on disk.
+    pub async fn stop(self) {
+        let Shared {
+            journal,
+            sink,
+            ready,
+            health,
+        } = self.shared;
+        ready.store(false, Ordering::Relaxed);
+        for name in ["", "offerd.v1.DecisionService", "offerd.v1.EventService"] {
+            health
+                .set_service_status(name, tonic_health::ServingStatus::NotServing)
+                .await;
+        }
+        // Nobody listening for it means that everything has ended already.
+        self.stop.send_replace(true);
+        for task in self.listeners.into_iter().chain(self.tasks) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task panicked");
+            }
+        }
+        journal.close().await;
+        if let Some(sink) = sink {
+            let end = journal.committed();
+            if tokio::time::timeout(SHIP_ON_EXIT, sink.drained(end))
+                .await
+                .is_err()
+            {
+                tracing::warn!("records are left to ship at the next start");
+            }
+            // The last handle of the admin port went with its listener.
+            match Arc::try_unwrap(sink) {
+                Ok(sink) => sink.stop().await,
+                Err(_) => tracing::error!("the sink is still in use and was not stopped"),
+            }
+        }
+    }
+}
+
+fn setting(section: &str, error: impl std::fmt::Display) -> StartError {
+    StartError::Setting(format!("{section}: {error}"))
+}
+
+/// Opens the journal, and rebuilds the ledger from it.
+fn open_journal(config: &Config, ledger: &Ledger) -> Result<Journal, StartError> {
+    let mut settings = config.journal.clone();
+    settings.dir = config.node.data.join("journal");
+    settings.node.clone_from(&config.node.id);
+    let since = SystemTime::now();
+    let (journal, recovery) =
+        Journal::open(settings, serve::now(), &mut |_, entry| ledger.apply(entry))?;
+    let took_ms = since.elapsed().map_or(0, |d| d.as_millis());
+    tracing::info!(?recovery, took_ms, "journal is open");
+    Ok(journal)
+}
+
+fn start_sink(config: &Config, journal: &Journal) -> Result<Option<Arc<SinkHandle>>, StartError> {
+    if config.redis.url.is_empty() {
+        // Nobody ships: age alone decides what may be deleted.
+        journal.set_shipped(Position::END);
+        return Ok(None);
+    }
+    let dir = config.node.data.join("journal");
+    let sink = Sink::start(config.redis.clone(), &config.node.id, &dir, journal.clone())
+        .map_err(|e| StartError::Sink(e.to_string()))?;
+    Ok(Some(Arc::new(sink)))
+}
+
+/// The catalog file's text; `None` where none is configured.
+fn catalog_text(path: &Path) -> Result<Option<String>, StartError> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let read = std::fs::read_to_string(path);
+    read.map(Some).map_err(|cause| {
+        StartError::Setting(format!(
+            "catalog.file: failed to read {}: {cause}",
+            path.display()
+        ))
+    })
+}
+
+/// Looks whether the catalog file changed, and puts it if so.
+fn watch_catalog(path: PathBuf, control: Arc<Control>) -> impl FnMut() + Send + 'static {
+    let stamp = |path: &Path| -> io::Result<(SystemTime, u64)> {
+        let metadata = std::fs::metadata(path)?;
+        Ok((metadata.modified()?, metadata.len()))
+    };
+    let mut last = stamp(&path).ok();
+    move || {
+        // Editors replace files: one that is missing for a moment will be back.
+        let Ok(now) = stamp(&path) else { return };
+        if last.replace(now) == Some(now) {
+            return;
+        }
+        let put = std::fs::read_to_string(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|text| {
+                control
+                    .put_catalog(&text, false, true, serve::now())
+                    .map_err(|e| e.to_string())
+            });
+        match put {
+            Ok(outcome) if outcome.live => {
+                tracing::info!(epoch = outcome.epoch, "catalog file is live");
+            }
+            Ok(_) => tracing::info!("catalog file saved without a change"),
+            Err(error) => tracing::error!(%error, "catalog file refused; the old one serves on"),
+        }
+    }
+}
+
+/// gRPC services with health and reflection beside them.
+fn grpc<H>(routes: Routes, health: H) -> Result<axum::Router, StartError>
+where
+    H: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
+        + tonic::server::NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    H::Response: axum::response::IntoResponse,
+    H::Future: Send + 'static,
+{
+    let failed = |e: tonic_reflection::server::Error| StartError::System(e.to_string());
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(offerd_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes
+        .add_service(health)
+        .add_service(reflection().build_v1().map_err(failed)?)
+        .add_service(reflection().build_v1alpha().map_err(failed)?)
+        .into_axum_router()
+        .reset_fallback())
+}
+
+fn spawn(
+    name: &'static str,
+    serving: impl Future<Output = crate::listener::Drained> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let drained = serving.await;
+        tracing::info!(name, ?drained, "listener closed");
+    })
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop too.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Does something again and again, on a thread kept for waiting, until the stop.
+fn every(
+    period: Duration,
+    stopping: watch::Receiver<bool>,
+    mut work: impl FnMut() + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stopped(stopping.clone()) => return,
+            }
+            let done = tokio::task::spawn_blocking(move || {
+                work();
+                work
+            });
+            match done.await {
+                Ok(again) => work = again,
+                Err(error) => {
+                    tracing::error!(%error, "a periodic task panicked and will not run again");
+                    return;
+                }
+            }
+        }
+    })
+}
+
+/// The clock that decisions and records use, for whoever has none of their own.
+#[must_use]
+pub fn now() -> Millis {
+    serve::now()
+}

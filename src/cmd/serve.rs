@@ -1,0 +1,153 @@
+//! `offerd serve`: the server, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, StartError};
+use crate::config::{Config, ConfigError};
+
+/// Somebody has to change a setting.
+const WRONG_CONFIGURATION: u8 = 64;
+
+/// Read when it is there and no other is named.
+const DEFAULT_FILE: &str = "offerd.toml";
+
+/// Serve decisions (this is what `offerd` does without a command).
+#[derive(Debug, Default, clap::Args)]
+#[command(
+    after_help = "Example: offerd serve --redis redis://127.0.0.1:6379 --catalog offers.toml"
+)]
+pub struct Args {
+    /// Settings; without it ./offerd.toml, if there is one, else every setting's default.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where pages and servers call [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    public: Option<SocketAddr>,
+    /// Where operators call [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Folder of the journal, the keys, and every catalog and model that served [default: data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Ship records to this Redis, such as redis://127.0.0.1:6379.
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Catalog to serve, read again whenever it changes.
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<PathBuf>,
+}
+
+impl Args {
+    /// The file's settings with the flags on top.
+    fn config(&self) -> Result<Config, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = self
+            .config
+            .as_deref()
+            .or_else(|| default.exists().then_some(default));
+        let mut config = Config::read(path)?;
+        if let Some(address) = self.public {
+            config.public.address = address;
+        }
+        if let Some(address) = self.admin {
+            config.admin.address = address;
+        }
+        if let Some(data) = &self.data {
+            config.node.data.clone_from(data);
+        }
+        if let Some(url) = &self.redis {
+            config.redis.url.clone_from(url);
+        }
+        if let Some(file) = &self.catalog {
+            config.catalog.file.clone_from(file);
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the command until SIGTERM or SIGINT.
+#[must_use]
+pub fn run(args: &Args) -> ExitCode {
+    let config = match args.config() {
+        Ok(config) => config,
+        Err(error) => return wrong(&error),
+    };
+    start_log(&config);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.node.threads > 0 {
+        runtime.worker_threads(config.node.threads);
+    }
+    let runtime = match runtime.enable_all().thread_name("offerd-serve").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_configuration() => wrong(&error),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    let system = |e: std::io::Error| StartError::System(format!("signals: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    let redis = config.redis.url.clone();
+    let data = config.node.data.clone();
+    let app = App::start(config).await?;
+    let (public, admin) = (app.public(), app.admin());
+    println!("offerd is ready");
+    println!("  decisions   http://{public}/v1/decisions   (gRPC on the same port)");
+    println!("  demo page   http://{public}/demo");
+    println!("  API         http://{public}/openapi.json");
+    println!("  operators   http://{admin}/");
+    println!("  journal     {}", data.join("journal").display());
+    if !redis.is_empty() {
+        println!("  streams     {}", without_password(&redis));
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining");
+    app.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The URL without what must not be in a log.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}://…{}", &url[..scheme], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+fn start_log(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if config.log.json {
+        log.json().init()
+    } else {
+        log.init()
+    }
+}
+
+fn wrong(error: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("offerd: {error}");
+    ExitCode::from(WRONG_CONFIGURATION)
+}
+
+fn failed(error: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("offerd: {error}");
+    ExitCode::FAILURE
+}

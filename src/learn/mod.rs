@@ -1,0 +1,12 @@
+//! Learning: where training data comes from, and how models are made of it.
+
+pub mod dataset;
+mod dice;
+mod forest;
+mod logistic;
+pub mod metrics;
+mod platt;
+pub mod simulate;
+pub mod train;
+
+pub use dice::Dice;

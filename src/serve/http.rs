@@ -1,0 +1,424 @@
+//! The HTTP door: JSON in, JSON out, on paths that are published.
+//!
+//! Who may, how many at once, and how large are settled before a body is parsed. Every refusal is a
+//! problem JSON.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::routing::{get, post};
+use bytes::Bytes;
+
+use super::admission::{Admission, Class, Overloaded, Permit};
+use super::auth::{Auth, AuthError, Caller};
+use super::cors;
+use super::deadline::{Deadline, DeadlineConfig, grpc_timeout};
+use super::service::{Asked, Service, Tracked};
+use super::stamp;
+use super::wire::{
+    self, Context, ContextRequest, ContextResponse, DecisionRequest, Problem, Refusal,
+};
+use crate::listener::{BodyError, read_body};
+
+/// Bytes of a public request's body: a hundred events with their tokens, or eight placements with
+/// everything that may be told, fit several times.
+pub const BODY_BYTES_MAX: usize = 64 * 1_024;
+
+/// A body must have arrived after this long; the listener's own timer is for whoever configures it
+/// shorter.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Everything the public port needs.
+pub struct Public {
+    /// What both doors do.
+    pub service: Arc<Service>,
+    /// Who may.
+    pub auth: Auth,
+    /// How many at once.
+    pub admission: Admission,
+    /// How long callers wait.
+    pub deadlines: DeadlineConfig,
+    /// Whether this process should be sent requests; false as soon as it drains.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Files of the SDK and the demo page, by path: content type and bytes.
+    pub files: fn(&str) -> Option<(&'static str, &'static [u8])>,
+}
+
+type Answer = Response<Body>;
+
+/// The public port's routes, without gRPC.
+pub fn router(public: Arc<Public>) -> Router {
+    Router::new()
+        .route("/v1/decisions", post(decide))
+        .route("/v1/events", post(record))
+        .route("/v1/t/{token}", get(track))
+        .route("/v1/context", post(sign_context))
+        .route("/livez", get(|| async { text(StatusCode::OK, "alive\n") }))
+        .route("/readyz", get(ready))
+        .route("/openapi.json", get(openapi))
+        .route("/sdk.js", get(file))
+        .route("/demo", get(file))
+        .route("/demo/{*path}", get(file))
+        .fallback(async || refuse(&Refusal::NotFound.problem()))
+        .method_not_allowed_fallback(async || refuse(&Refusal::MethodNotAllowed.problem()))
+        .layer(from_fn_with_state(Arc::clone(&public), cross_origin))
+        .with_state(public)
+}
+
+/// Answers preflights, and lets pages of allowed origins read the answers.
+async fn cross_origin(State(public): State<Arc<Public>>, request: Request, next: Next) -> Answer {
+    let headers = request.headers().clone();
+    let preflight = cors::is_preflight(request.method(), &headers);
+    let mut answer = if preflight {
+        empty(StatusCode::NO_CONTENT)
+    } else {
+        next.run(request).await
+    };
+    cors::allow(&public.auth, &headers, preflight, answer.headers_mut());
+    answer
+}
+
+async fn decide(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    match decided(&public, request).await {
+        Ok(body) => json(StatusCode::OK, body),
+        Err(problem) => refuse(&problem),
+    }
+}
+
+async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+    let caller = caller(public, request.headers())?;
+    if !caller.may_decide() {
+        return Err(Refusal::Unauthenticated.problem().into());
+    }
+    let _permit = admit(public, Class::Decision)?;
+    json_only(request.headers())?;
+    let gpc = request.headers().get("sec-gpc").is_some_and(|v| v == "1");
+    let timeout = grpc_timeout(request.headers()).unwrap_or_default();
+    let arrived = Instant::now();
+    let body = body(request).await?;
+    let since = Instant::now();
+    // Declared first, because the message comes to borrow from it.
+    let context;
+    let mut message: DecisionRequest<'_> = wire::parse(&body)?;
+    context = vouched(&message, public)?;
+    let vouched = vouch(&mut message, &context)?;
+    let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
+    let deadline = Deadline::new(arrived, timeout, wait, &public.deadlines);
+    let asked = Asked {
+        since,
+        effort: deadline.effort(since, &public.deadlines),
+        gpc,
+        believed: caller.is_trusted() || vouched,
+        reveal: caller.is_trusted(),
+    };
+    let answer = public.service.decide(&message, asked, |answer| {
+        serde_json::to_vec(&answer).expect("answers are plain data with finite numbers")
+    });
+    public
+        .service
+        .metrics()
+        .decision_duration
+        .record(since.elapsed());
+    Ok(answer.map_err(Problem::from)?)
+}
+
+/// What a signed context says, as JSON; empty where the request carries none.
+pub(super) fn vouched(message: &DecisionRequest<'_>, public: &Public) -> Result<String, Problem> {
+    let Some(token) = message.context_token() else {
+        return Ok(String::new());
+    };
+    let vouched = public.service.keys().read_context(token, stamp::now());
+    let vouched = vouched.map_err(|error| bad_context(format!("{}: {error}", error.code())))?;
+    Ok(serde_json::Value::from(vouched).to_string())
+}
+
+/// Puts it in place of what the page says; whether there was anything.
+pub(super) fn vouch<'a>(
+    message: &mut DecisionRequest<'a>,
+    vouched: &'a str,
+) -> Result<bool, Problem> {
+    if vouched.is_empty() {
+        return Ok(false);
+    }
+    let context: Context<'a> = serde_json::from_str(vouched)
+        .map_err(|error| bad_context(format!("signed by another release: {error}")))?;
+    message.apply(context);
+    Ok(true)
+}
+
+fn bad_context(detail: String) -> Problem {
+    Problem {
+        field: Some("context_token".into()),
+        ..Refusal::Malformed.problem().with_detail(detail)
+    }
+}
+
+async fn record(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    match recorded(&public, request).await {
+        Ok(body) => json(StatusCode::OK, body),
+        Err(problem) => refuse(&problem),
+    }
+}
+
+/// No key is asked for: a beacon cannot send one, and the tokens are the proof.
+async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+    let body = body(request).await?;
+    let batch = wire::read_events(&body)?;
+    let class = if batch.urgent() {
+        Class::Conversion
+    } else {
+        Class::Other
+    };
+    let _permit = admit(public, class)?;
+    let response = public.service.record(&batch).await.map_err(Problem::from)?;
+    Ok(serde_json::to_vec(&response).expect("plain data"))
+}
+
+/// The smallest transparent GIF.
+const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\
+    \x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+async fn track(State(public): State<Arc<Public>>, Path(token): Path<String>) -> Answer {
+    let _permit = match admit(&public, Class::Other) {
+        Ok(permit) => permit,
+        Err(stop) => return refuse(&stop),
+    };
+    let mut answer = match public.service.track(&token).await {
+        Ok(Tracked::Impression) => body_of(StatusCode::OK, "image/gif", PIXEL),
+        Ok(Tracked::Click(Some(url))) => match HeaderValue::try_from(url) {
+            Ok(url) => {
+                let mut answer = empty(StatusCode::FOUND);
+                answer.headers_mut().insert(LOCATION, url);
+                answer
+            }
+            Err(_) => return refuse(&Refusal::Internal.problem()),
+        },
+        // The click counts; the page that ordered in place had nowhere to lead to.
+        Ok(Tracked::Click(None)) => empty(StatusCode::NO_CONTENT),
+        Err(error) => {
+            let detail = format!("{}: {error}", error.code());
+            return refuse(&Problem {
+                field: Some("token".into()),
+                ..Refusal::Malformed.problem().with_detail(detail)
+            });
+        }
+    };
+    answer
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+async fn sign_context(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    match signed_context(&public, request).await {
+        Ok(body) => json(StatusCode::OK, body),
+        Err(problem) => refuse(&problem),
+    }
+}
+
+async fn signed_context(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+    match caller(public, request.headers())? {
+        Caller::Secret => {}
+        Caller::Publishable => return Err(Refusal::Forbidden.problem().into()),
+        Caller::Anonymous => return Err(Refusal::Unauthenticated.problem().into()),
+    }
+    let _permit = admit(public, Class::Conversion)?;
+    json_only(request.headers())?;
+    let body = body(request).await?;
+    let asked: ContextRequest<'_> = wire::parse(&body)?;
+    let seconds = asked.validate().map_err(Problem::from)?;
+    let vouched = serde_json::to_value(asked.context()).expect("plain data");
+    let serde_json::Value::Object(vouched) = vouched else {
+        return Err(Refusal::Internal.problem().into());
+    };
+    let now = stamp::now();
+    let age_s = u32::try_from(seconds).expect("validated to minutes");
+    let token = public
+        .service
+        .keys()
+        .sign_context(vouched, now, age_s)
+        .map_err(|error| Problem {
+            field: Some("customer".into()),
+            ..Refusal::Malformed.problem().with_detail(error)
+        })?;
+    let expires_at = wire::Instant(now.plus(seconds * 1_000));
+    let response = ContextResponse { token, expires_at };
+    Ok(serde_json::to_vec(&response).expect("plain data"))
+}
+
+async fn ready(State(public): State<Arc<Public>>) -> Answer {
+    if (public.ready)() {
+        text(StatusCode::OK, "ready\n")
+    } else {
+        refuse(&Refusal::NotReady.problem())
+    }
+}
+
+async fn openapi() -> Answer {
+    let description = wire::openapi()
+        .to_json()
+        .expect("a description is plain data");
+    json(StatusCode::OK, description.into_bytes())
+}
+
+async fn file(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    match (public.files)(request.uri().path()) {
+        Some((kind, bytes)) => body_of(StatusCode::OK, kind, bytes),
+        None => refuse(&Refusal::NotFound.problem()),
+    }
+}
+
+/// A refusal, and how long to stay away.
+#[derive(Debug)]
+pub(super) struct Stop {
+    problem: Box<Problem>,
+    retry_after_s: Option<u8>,
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Stop {
+        Stop {
+            problem: Box::new(problem),
+            retry_after_s: None,
+        }
+    }
+}
+
+impl From<Overloaded> for Stop {
+    fn from(overloaded: Overloaded) -> Stop {
+        let problem = Refusal::Overloaded.problem().with_detail(overloaded);
+        Stop {
+            problem: Box::new(problem),
+            retry_after_s: Some(overloaded.retry_after_s),
+        }
+    }
+}
+
+impl From<Stop> for tonic::Status {
+    fn from(stop: Stop) -> tonic::Status {
+        (*stop.problem).into()
+    }
+}
+
+/// What can be sent as a refusal.
+trait Refused {
+    fn problem(&self) -> &Problem;
+    fn retry_after_s(&self) -> Option<u8>;
+}
+
+impl Refused for Stop {
+    fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    fn retry_after_s(&self) -> Option<u8> {
+        self.retry_after_s
+    }
+}
+
+impl Refused for Problem {
+    fn problem(&self) -> &Problem {
+        self
+    }
+
+    fn retry_after_s(&self) -> Option<u8> {
+        None
+    }
+}
+
+fn refuse(refused: &impl Refused) -> Answer {
+    let problem = refused.problem();
+    let status = problem.refusal.status().1;
+    let mut answer = body_of(status, Problem::CONTENT_TYPE, problem.to_json());
+    if let Some(seconds) = refused.retry_after_s() {
+        answer
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+    }
+    answer
+}
+
+/// Who calls, or why they are turned away.
+pub(super) fn caller(public: &Public, headers: &HeaderMap) -> Result<Caller, Problem> {
+    public.auth.caller(headers).map_err(|error| {
+        let refusal = match error {
+            AuthError::Malformed | AuthError::Unauthenticated => Refusal::Unauthenticated,
+            AuthError::Forbidden => Refusal::Forbidden,
+        };
+        refusal.problem().with_detail(error)
+    })
+}
+
+/// The right to be worked on.
+pub(super) fn admit(public: &Public, class: Class) -> Result<Permit, Stop> {
+    public.admission.enter(class).map_err(|overloaded| {
+        public.service.metrics().shed[class as usize].increment(1);
+        overloaded.into()
+    })
+}
+
+fn json_only(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("content-type must be application/json, got {kind:?}");
+    Err(Refusal::UnsupportedMediaType.problem().with_detail(detail))
+}
+
+async fn body(request: Request) -> Result<Bytes, Problem> {
+    let deadline = tokio::time::Instant::now() + BODY_TIME_MAX;
+    read_body(request.into_body(), BODY_BYTES_MAX, deadline)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => {
+                let detail = format!("a body is at most {BODY_BYTES_MAX} bytes");
+                Refusal::TooLarge.problem().with_detail(detail)
+            }
+            BodyError::TooSlow => Refusal::DeadlineExceeded.problem().with_detail(error),
+            BodyError::Aborted => Refusal::Malformed.problem().with_detail(error),
+        })
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+    body_of(status, "application/json", body)
+}
+
+fn text(status: StatusCode, body: &'static str) -> Answer {
+    body_of(status, "text/plain; charset=utf-8", body)
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn body_of(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Answer {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    answer
+}
+
+/// A router answers everything itself: it never fails.
+const _: fn() = || {
+    fn infallible<S: tower::Service<Request, Error = Infallible>>() {}
+    infallible::<Router>();
+};

@@ -1,0 +1,59 @@
+/**
+ * A real offerd on free ports with a data folder of its own, and a real Chromium.
+ *
+ * `OFFERD_BIN` names the program (default: the debug build), `OFFERD_URL` a server that runs
+ * already, `CHROMIUM` the browser (default: Debian's).
+ */
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const START_MS_MAX = 30_000;
+const FLAGS = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+/** Starts offerd and resolves when it has printed where it listens: `{ url, stop }`. */
+export async function startServer() {
+  if (process.env.OFFERD_URL) return { url: process.env.OFFERD_URL, stop: async () => {} };
+  const program = process.env.OFFERD_BIN ?? path.join(ROOT, 'target/debug/offerd');
+  const data = await mkdtemp(path.join(tmpdir(), 'offerd-browser-'));
+  const child = spawn(
+    path.resolve(program),
+    ['serve', '--public', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--data', data],
+    { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  let printed = '';
+  const url = await new Promise((resolve, reject) => {
+    const fail = (why) => reject(new Error(`${program}: ${why}\n${printed}`));
+    const timer = setTimeout(() => { child.kill('SIGKILL'); fail('printed no address in time'); }, START_MS_MAX);
+    const read = (chunk) => {
+      printed += chunk;
+      const address = /(http:\/\/127\.0\.0\.1:[1-9]\d*)\/demo/.exec(printed);
+      if (!address) return;
+      clearTimeout(timer);
+      resolve(address[1]);
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('error', (error) => fail(error.message));
+    child.once('exit', (code) => fail(`left with ${code}`));
+  });
+  const stop = async () => {
+    const gone = child.exitCode === null ? new Promise((resolve) => { child.once('exit', resolve); }) : null;
+    child.kill('SIGTERM');
+    await gone;
+    await rm(data, { recursive: true, force: true });
+  };
+  return { url, stop };
+}
+
+export const startBrowser = () => chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS,
+});
