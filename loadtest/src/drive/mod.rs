@@ -14,6 +14,8 @@ mod message;
 mod page;
 mod summary;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod visitor;
 mod walk;
 
