@@ -124,6 +124,9 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
     let limit = args.limit.map(|n| n as usize);
     let customers = customers::read_file(&args.customers, &columns, limit)?;
     let concurrency = usize::from(args.concurrency).min(customers.len());
+    let runtime = tokio::runtime::Runtime::new().context("failed to start")?;
+    // The gRPC channel starts a task of its own as soon as it is made.
+    let _inside = runtime.enter();
     let drive = Arc::new(Drive {
         client: Client::new(args.door, &args.url, concurrency)?,
         acks: Acks::create(args.acks.as_deref())?,
@@ -137,7 +140,6 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         placements: args.placements.clone(),
         customers,
     });
-    let runtime = tokio::runtime::Runtime::new().context("failed to start")?;
     let tally = runtime.block_on(all_workers(&drive, concurrency))?;
     drive.bar.finish_and_clear();
     let summary = Summary {

@@ -4,7 +4,7 @@
 //! rhythm: of every few requests one is never read and one is done without an answer. What it holds at
 //! the end must be what the drive believes it holds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -123,7 +123,7 @@ fn customers(n: usize) -> Vec<Customer> {
     (0..n).map(customer).collect()
 }
 
-fn drive(address: SocketAddr, acks: Acks, retry_for: Duration) -> Arc<Drive> {
+fn drive(address: SocketAddr, acks: Acks, retry_for: Duration, seed: u64) -> Arc<Drive> {
     Arc::new(Drive {
         client: Client::new(Door::Http, &format!("http://{address}"), 4).unwrap(),
         acks,
@@ -134,7 +134,7 @@ fn drive(address: SocketAddr, acks: Acks, retry_for: Duration) -> Arc<Drive> {
         began: Instant::now(),
         time: None,
         retry_for,
-        seed: 1,
+        seed,
         placements: Vec::new(),
     })
 }
@@ -149,7 +149,7 @@ async fn what_is_acknowledged_is_what_the_server_holds() {
     let address = serve(held.clone()).await.unwrap();
     let path = unique_path("acks");
     let acks = Acks::create(Some(&path)).unwrap();
-    let drive = drive(address, acks, Duration::from_secs(30));
+    let drive = drive(address, acks, Duration::from_secs(30), 1);
     let tally = all_workers(&drive, 4).await.unwrap();
 
     let text = std::fs::read_to_string(&path).unwrap();
@@ -182,6 +182,34 @@ async fn what_is_acknowledged_is_what_the_server_holds() {
     assert_eq!(counted, events.len() as u64);
 }
 
+/// Ids and types of the events that a drive with this seed leaves behind.
+async fn events_of(seed: u64) -> BTreeMap<String, String> {
+    let held = Arc::new(Mutex::new(Held::default()));
+    let address = serve(held.clone()).await.unwrap();
+    let acks = Acks::create(None).unwrap();
+    let drive = drive(address, acks, Duration::from_secs(30), seed);
+    all_workers(&drive, 4).await.unwrap();
+    let held = held.lock().unwrap();
+    let events = held.events.iter();
+    events
+        .map(|(id, (kind, _))| (id.clone(), kind.clone()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_seed_makes_the_same_events_whatever_fails() {
+    // Which requests fail depends on how the workers happen to interleave.
+    let events = events_of(1).await;
+    assert_eq!(events, events_of(1).await);
+    assert_ne!(events, events_of(2).await);
+    let types: HashSet<&str> = events.values().map(String::as_str).collect();
+    assert_eq!(
+        types.len(),
+        10,
+        "every type of event is among them: {types:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_server_that_stays_away_ends_the_drive() {
     // A port that was free a moment ago, with nobody behind it.
@@ -190,7 +218,7 @@ async fn a_server_that_stays_away_ends_the_drive() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let drive = drive(address, Acks::create(None).unwrap(), Duration::ZERO);
+    let drive = drive(address, Acks::create(None).unwrap(), Duration::ZERO, 1);
     let tally = all_workers(&drive, 4).await.unwrap();
     assert_eq!(
         (tally.visits, tally.decisions, tally.decisions_unanswered),
