@@ -15,11 +15,11 @@ def open_server():
 
 @pytest.fixture(scope="session")
 def keyed_server():
-    """With keys, tokens for impressions that are too old as soon as they are made, and a model that
-    is asked only by those who wait for more than a minute."""
+    """With keys, tokens for impressions that are old after a second, and a model that is asked only
+    for callers who wait for more than 40 seconds."""
     settings = (
-        "[tokens]\nimpression_age_s_max = 0\nleeway_s = 0\n"
-        "[deadlines]\nmodel_ms_min = 60000\ndefault_ms = 90000\n"
+        "[tokens]\nimpression_age_s_max = 1\nleeway_s = 0\n"
+        "[deadlines]\nmodel_ms_min = 40000\ndefault_ms = 60000\n"
     )
     with server.running(settings, keyed=True) as running:
         yield running

@@ -55,7 +55,7 @@ def test_reflection_tells_the_fields(open_server):
 
 @pytest.mark.parametrize("wait_s, degraded", [(30, ["model_deadline"]), (100, [])])
 def test_less_is_done_where_the_deadline_is_near(keyed_doors, wait_s, degraded):
-    """This server calls everything below a minute near, so that no machine is too slow for the test."""
+    """This server calls everything below 40 seconds near, so that no machine is too slow for the test."""
     by_json, by_grpc = keyed_doors("secret")
     message = clients.to_proto(questions.plain(), decision_pb2.DecideRequest())
     answer = by_grpc.decisions.Decide(message, timeout=wait_s, metadata=by_grpc.metadata)
