@@ -4,6 +4,7 @@
 //! problem JSON.
 
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
@@ -276,11 +280,47 @@ async fn openapi() -> Answer {
     json(StatusCode::OK, description.into_bytes())
 }
 
+/// What a page of ours may do: nothing but load and ask its own origin.
+const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// A file of the SDK or the demo page. Caches keep it and ask each time whether it is still the
+/// same: a new release is there at once, and an old one costs a header.
 async fn file(State(public): State<Arc<Public>>, request: Request) -> Answer {
-    match (public.files)(request.uri().path()) {
-        Some((kind, bytes)) => body_of(StatusCode::OK, kind, bytes),
-        None => refuse(&Refusal::NotFound.problem()),
+    let Some((kind, bytes)) = (public.files)(request.uri().path()) else {
+        return refuse(&Refusal::NotFound.problem());
+    };
+    let tag = tag_of(bytes);
+    let mut known = request.headers().get_all(IF_NONE_MATCH).iter();
+    let mut answer = if known.any(|tags| names(tags, &tag)) {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        body_of(StatusCode::OK, kind, bytes)
+    };
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ETAG, HeaderValue::try_from(tag).expect("quoted digits"));
+    if kind.starts_with("text/html") {
+        let policy = HeaderValue::from_static(PAGE_POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
+    answer
+}
+
+/// A file's entity tag: a hash of its bytes. Another compiler may choose another hash, which costs
+/// each cache one download.
+fn tag_of(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+/// Whether an `If-None-Match` names `tag`; proxies that compress make it a weak one.
+fn names(tags: &HeaderValue, tag: &str) -> bool {
+    let tags = tags.to_str().unwrap_or_default();
+    tags.split(',')
+        .map(|each| each.trim().trim_start_matches("W/"))
+        .any(|each| each == tag || each == "*")
 }
 
 /// A refusal, and how long to stay away.
