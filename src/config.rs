@@ -63,6 +63,10 @@ pub struct NodeConfig {
     pub data: PathBuf,
     /// Threads that answer requests; 0 for one per processor.
     pub threads: usize,
+    /// After SIGTERM, milliseconds of saying "not ready" and answering all the same, for a load
+    /// balancer to look elsewhere: a little more than the time between two of its probes, such as
+    /// 5000. 0, the default, is for where nobody balances; at most 60000.
+    pub unready_ms: u64,
 }
 
 /// The public port.
@@ -111,6 +115,7 @@ impl Default for NodeConfig {
             id: "a".into(),
             data: "data".into(),
             threads: 0,
+            unready_ms: 0,
         }
     }
 }
@@ -219,6 +224,12 @@ impl Config {
             return Err(ConfigError::Setting {
                 key: "node.id",
                 message: format!("expected 1 to 32 letters, digits, - and _, found {id:?}"),
+            });
+        }
+        if self.node.unready_ms > 60_000 {
+            return Err(ConfigError::Setting {
+                key: "node.unready_ms",
+                message: format!("expected 0 to 60000, found {}", self.node.unready_ms),
             });
         }
         for (key, limits) in [
