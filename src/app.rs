@@ -134,17 +134,17 @@ impl App {
                 .check_binding(port, address)
                 .map_err(|e| setting("auth", e))?;
         }
+        let admission = Admission::new(&config.admission).map_err(|e| key("admission", e))?;
+        config.ledger.check().map_err(|e| key("ledger", e))?;
+        config.redis.check().map_err(SinkError::from)?;
+        let file = catalog_text(&config.catalog.file)?;
         // Ports first: a second server on them should not have touched anything.
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
         let admin = Listener::bind(config.admin.address, config.admin.limits.clone())?;
         let data = &config.node.data;
-        let ledger = {
-            config.ledger.check().map_err(|e| setting("ledger", e))?;
-            Arc::new(Ledger::new(config.ledger.clone()))
-        };
+        let ledger = Arc::new(Ledger::new(config.ledger.clone()));
         let journal = open_journal(&config, &ledger)?;
         let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
-        let file = catalog_text(&config.catalog.file)?;
         let control_dir = data.join("control");
         let control = Control::start(
             control_dir.clone(),
@@ -171,7 +171,6 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
-        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -298,6 +297,11 @@ impl App {
 
 fn setting(section: &str, error: impl std::fmt::Display) -> StartError {
     StartError::Setting(format!("{section}: {error}"))
+}
+
+/// The same for an error that begins with the key's own name.
+fn key(section: &str, error: impl std::fmt::Display) -> StartError {
+    StartError::Setting(format!("{section}.{error}"))
 }
 
 /// Opens the journal, and rebuilds the ledger from it.

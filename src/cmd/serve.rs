@@ -1,5 +1,6 @@
 //! `offerd serve`: the server, until it is told to stop.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -103,16 +104,8 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let data = config.node.data.clone();
     let unready = Duration::from_millis(config.node.unready_ms);
     let app = App::start(config).await?;
-    let (public, admin) = (app.public(), app.admin());
-    println!("offerd is ready");
-    println!("  decisions   http://{public}/v1/decisions   (gRPC on the same port)");
-    println!("  demo page   http://{public}/demo");
-    println!("  API         http://{public}/openapi.json");
-    println!("  operators   http://{admin}/");
-    println!("  journal     {}", data.join("journal").display());
-    if !redis.is_empty() {
-        println!("  streams     {}", without_password(&redis));
-    }
+    // Whoever reads it may have stopped reading (`| head -1`): that is no reason to stop serving.
+    let _ = announce(&app, &data, &redis);
     // Ctrl-C is a person who waits; SIGTERM an orchestrator, whose balancers must notice first.
     let balanced = tokio::select! {
         _ = terminate.recv() => true,
@@ -131,6 +124,25 @@ async fn serve(config: Config) -> Result<(), StartError> {
     app.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says where everything is.
+fn announce(app: &App, data: &Path, redis: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let (public, admin) = (app.public(), app.admin());
+    writeln!(out, "offerd is ready")?;
+    writeln!(
+        out,
+        "  decisions   http://{public}/v1/decisions   (gRPC on the same port)"
+    )?;
+    writeln!(out, "  demo page   http://{public}/demo")?;
+    writeln!(out, "  API         http://{public}/openapi.json")?;
+    writeln!(out, "  operators   http://{admin}/")?;
+    writeln!(out, "  journal     {}", data.join("journal").display())?;
+    if !redis.is_empty() {
+        writeln!(out, "  streams     {}", without_password(redis))?;
+    }
+    out.flush()
 }
 
 /// The URL without what must not be in a log.

@@ -1,6 +1,6 @@
 //! Do caps hold over decisions, over pages opened at once, and over a restart?
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Server, ask, catalog, config_with, event, offers, until};
 
