@@ -22,10 +22,10 @@ use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError, Shipped};
 use crate::domain::Millis;
-use crate::journal::sink::{Sink, SinkHandle};
+use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
 use crate::ledger::Ledger;
-use crate::listener::{BindError, Listener};
+use crate::listener::{BindError, Listener, ListenerStats};
 use crate::serve::admission::Admission;
 use crate::serve::auth::Auth;
 use crate::serve::keys::Keys;
@@ -68,7 +68,7 @@ pub enum StartError {
     Keys(String),
     /// The sink.
     #[error("redis: {0}")]
-    Sink(String),
+    Sink(#[from] SinkError),
     /// The operating system.
     #[error("{0}")]
     System(String),
@@ -82,7 +82,10 @@ impl StartError {
             self,
             StartError::Config(_)
                 | StartError::Setting(_)
-                | StartError::Control(ControlError::Catalog(_))
+                | StartError::Bind(BindError::Config(_))
+                | StartError::Journal(OpenError::Config(_) | OpenError::OtherNode { .. })
+                | StartError::Control(ControlError::Catalog(_) | ControlError::Bind(_))
+                | StartError::Sink(SinkError::Config(_) | SinkError::Partitions { .. })
         )
     }
 }
@@ -91,6 +94,7 @@ impl StartError {
 pub struct App {
     public: SocketAddr,
     admin: SocketAddr,
+    public_stats: Arc<ListenerStats>,
     shared: Shared,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -105,6 +109,15 @@ struct Shared {
     health: HealthReporter,
 }
 
+impl Shared {
+    /// Tells gRPC's health checkers; `/readyz` asks for itself.
+    async fn say(&self, status: tonic_health::ServingStatus) {
+        for &name in iter::once(&"").chain(serve::SERVICES) {
+            self.health.set_service_status(name, status).await;
+        }
+    }
+}
+
 impl App {
     /// Builds everything and begins to answer.
     ///
@@ -113,6 +126,8 @@ impl App {
     pub async fn start(config: Config) -> Result<App, StartError> {
         config.check()?;
         let auth = Auth::new(config.auth.clone()).map_err(|e| setting("auth", e))?;
+        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
+        let file = catalog_text(&config.catalog.file)?;
         // Ports first: a second server on them should not have touched anything.
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
         let admin = Listener::bind(config.admin.address, config.admin.limits.clone())?;
@@ -120,7 +135,6 @@ impl App {
         let ledger = Arc::new(Ledger::new(config.ledger));
         let journal = open_journal(&config, &ledger)?;
         let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
-        let file = catalog_text(&config.catalog.file)?;
         let control_dir = data.join("control");
         let control = Control::start(
             control_dir.clone(),
@@ -148,7 +162,6 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
-        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -174,6 +187,7 @@ impl App {
         let (health, health_service) = tonic_health::server::health_reporter();
         let (stop, stopping) = watch::channel(false);
         let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
+        let public_stats = public.stats();
         let public_app = serve::router(Arc::clone(&doors)).merge(grpc(
             serve::routes(doors),
             serve::SERVICES,
@@ -205,23 +219,17 @@ impl App {
             tasks.push(every(poll, stopping, watching));
         }
         ready.store(true, Ordering::Relaxed);
-        health
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
-        for &name in serve::SERVICES {
-            health
-                .set_service_status(name, tonic_health::ServingStatus::Serving)
-                .await;
-        }
         let shared = Shared {
             journal,
             sink,
             ready,
             health,
         };
+        shared.say(tonic_health::ServingStatus::Serving).await;
         Ok(App {
             public: public_address,
             admin: admin_address,
+            public_stats,
             shared,
             stop,
             listeners,
@@ -241,20 +249,24 @@ impl App {
         self.admin
     }
 
+    /// What happened at the public port so far.
+    #[must_use]
+    pub fn public_stats(&self) -> &ListenerStats {
+        &self.public_stats
+    }
+
+    /// Says "not ready" and goes on answering, for load balancers to look elsewhere before the stop.
+    pub async fn unready(&self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+        self.shared
+            .say(tonic_health::ServingStatus::NotServing)
+            .await;
+    }
+
     /// Says "not ready", finishes what is in flight, and puts everything on disk.
     pub async fn stop(self) {
-        let Shared {
-            journal,
-            sink,
-            ready,
-            health,
-        } = self.shared;
-        ready.store(false, Ordering::Relaxed);
-        for &name in iter::once(&"").chain(serve::SERVICES) {
-            health
-                .set_service_status(name, tonic_health::ServingStatus::NotServing)
-                .await;
-        }
+        self.unready().await;
+        let Shared { journal, sink, .. } = self.shared;
         // Nobody listening for it means that everything has ended already.
         self.stop.send_replace(true);
         for task in self.listeners.into_iter().chain(self.tasks) {
@@ -290,8 +302,9 @@ fn open_journal(config: &Config, ledger: &Ledger) -> Result<Journal, StartError>
     settings.dir = config.node.data.join("journal");
     settings.node.clone_from(&config.node.id);
     let since = SystemTime::now();
-    let (journal, recovery) =
-        Journal::open(settings, serve::now(), &mut |_, entry| ledger.apply(entry))?;
+    let (journal, recovery) = Journal::open(settings, serve::now(), &mut |position, entry| {
+        ledger.apply(entry, Millis(position.ms));
+    })?;
     let took_ms = since.elapsed().map_or(0, |d| d.as_millis());
     tracing::info!(?recovery, took_ms, "journal is open");
     Ok(journal)
@@ -304,8 +317,7 @@ fn start_sink(config: &Config, journal: &Journal) -> Result<Option<Arc<SinkHandl
         return Ok(None);
     }
     let dir = config.node.data.join("journal");
-    let sink = Sink::start(config.redis.clone(), &config.node.id, &dir, journal.clone())
-        .map_err(|e| StartError::Sink(e.to_string()))?;
+    let sink = Sink::start(config.redis.clone(), &config.node.id, &dir, journal.clone())?;
     Ok(Some(Arc::new(sink)))
 }
 

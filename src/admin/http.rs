@@ -37,13 +37,22 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/v1/replay", post(replay))
         .route("/v1/reports/delivery", get(delivery))
         .route("/metrics", get(metrics))
-        .fallback(async || Problem::not_found("see / for what there is"))
+        .fallback(nothing_here)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(Arc::clone(&operator), authorized))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(operator)
+}
+
+/// gRPC's clients read no problem JSON: they are told in their own way.
+async fn nothing_here(headers: HeaderMap) -> Response<Body> {
+    let kind = headers.get(CONTENT_TYPE);
+    if kind.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
+        return tonic::Status::unimplemented("this port has no such method").into_http();
+    }
+    Problem::not_found("see / for what there is").into_response()
 }
 
 /// Lets nobody in without an admin key, where there are any.

@@ -13,8 +13,8 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -71,7 +71,7 @@ pub fn router(public: Arc<Public>) -> Router {
         .route("/sdk.js", get(file))
         .route("/demo", get(file))
         .route("/demo/{*path}", get(file))
-        .fallback(async || refuse(&Refusal::NotFound.problem()))
+        .fallback(nothing_here)
         .method_not_allowed_fallback(async || refuse(&Refusal::MethodNotAllowed.problem()))
         .layer(from_fn_with_state(Arc::clone(&public), cross_origin))
         .with_state(public)
@@ -88,6 +88,15 @@ async fn cross_origin(State(public): State<Arc<Public>>, request: Request, next:
     };
     cors::allow(&public.auth, &headers, preflight, answer.headers_mut());
     answer
+}
+
+/// gRPC's clients read no problem JSON: they are told in their own way.
+async fn nothing_here(headers: HeaderMap) -> Answer {
+    let kind = headers.get(CONTENT_TYPE);
+    if kind.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
+        return tonic::Status::unimplemented("this port has no such method").into_http();
+    }
+    refuse(&Refusal::NotFound.problem())
 }
 
 async fn decide(State(public): State<Arc<Public>>, request: Request) -> Answer {
