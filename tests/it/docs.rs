@@ -117,6 +117,33 @@ fn is_flag_part(c: char) -> bool {
     c.is_ascii_lowercase() || c == '-'
 }
 
+/// The flags of the load harness, another package's program: the names its arguments are given, else
+/// those of their fields.
+fn loadtest_flags() -> BTreeSet<String> {
+    let mut flags = BTreeSet::new();
+    for text in sources(&root().join("loadtest/src")) {
+        for argument in text.split("#[arg(").skip(1) {
+            let (settings, rest) = argument.split_once('\n').unwrap_or_default();
+            let named = between(settings, "long = \"", '"').next();
+            let field = rest.trim().trim_start_matches("pub ").split_once(": ");
+            let name = named.or(field.map(|(field, _)| field));
+            flags.extend(name.map(|name| format!("--{}", name.replace('_', "-"))));
+        }
+    }
+    flags
+}
+
+/// Every source file's text below `folder`.
+fn sources(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("it has sources");
+    let paths = entries.map(|entry| entry.expect("a folder can be read to its end").path());
+    let texts = paths.flat_map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => std::fs::read_to_string(path).into_iter().collect(),
+    });
+    texts.collect()
+}
+
 #[test]
 fn flags_that_are_mentioned_exist() {
     let commands: &[&[&str]] = &[
@@ -144,13 +171,12 @@ fn flags_that_are_mentioned_exist() {
         "--include-ignored",
         "--",
     ];
-    // Flags of the load harness, which has a help of its own.
-    let loadtest = ["--customers"];
+    let loadtest = loadtest_flags();
     let mut seen = 0;
     for (path, text) in documents() {
         for flag in words(&text, "--", is_flag_part) {
             let plain = flag.trim_start_matches('-');
-            if plain.is_empty() || foreign.contains(&flag) || loadtest.contains(&flag) {
+            if plain.is_empty() || foreign.contains(&flag) || loadtest.contains(flag) {
                 continue;
             }
             seen += 1;
