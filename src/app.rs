@@ -162,6 +162,7 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
+        let gate = admission.clone();
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -179,7 +180,10 @@ impl App {
             journal: journal.clone(),
             ledger: Arc::clone(&ledger),
             sink: sink.clone(),
-            render: Box::new(move || render.render()),
+            render: Box::new(move || {
+                telemetry::set("offerd_inflight", gate.in_flight() as f64);
+                render.render()
+            }),
             ready: is_ready,
             authorize: Box::new(move |headers| auth.admin(headers).map_err(|e| e.to_string())),
             now: serve::now,

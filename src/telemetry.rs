@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -52,16 +52,12 @@ pub struct Metrics {
     degraded: [Counter; 4],
     empty: Vec<Counter>,
     events: Vec<[Counter; 4]>,
-    /// Answers that could not be put on record.
-    pub unlogged: Counter,
     /// Requests turned away before they were read, by class.
     pub shed: [Counter; 3],
     /// Tokens refused, by reason.
     pub tokens_rejected: fn(&'static str) -> Counter,
-    /// Declared features that came with a value of another kind, or undeclared ones.
+    /// Features that neither the catalog nor the model knows.
     pub features_ignored: Counter,
-    /// Requests being answered.
-    pub in_flight: Gauge,
 }
 
 /// Words of the degraded label, in the order of `Degraded`'s fields.
@@ -88,12 +84,10 @@ impl Metrics {
             degraded: DEGRADED.map(|d| counter!("offerd_degraded_total", "what" => d)),
             empty,
             events: EventType::ALL.iter().map(result).collect(),
-            unlogged: counter!("offerd_events_lost_total", "reason" => "queue_full"),
             shed: ["conversions", "decisions", "other"]
                 .map(|c| counter!("offerd_shed_total", "class" => c, "reason" => "in_flight")),
             tokens_rejected: |reason| counter!("offerd_token_rejected_total", "reason" => reason),
             features_ignored: counter!("offerd_features_ignored_total"),
-            in_flight: gauge!("offerd_inflight"),
         }
     }
 
@@ -196,7 +190,7 @@ fn describe() {
         ),
         (
             "offerd_features_ignored_total",
-            "features that the catalog does not declare",
+            "features sent that neither the catalog nor the model knows",
         ),
         (
             "offerd_journal_entries_total",

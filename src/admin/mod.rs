@@ -11,5 +11,5 @@ mod problem;
 
 pub use grpc::{SERVICES, routes};
 pub use http::router;
-pub use operator::{Delivery, Operator, Parts};
+pub use operator::{Authorize, Delivery, Operator, Parts};
 pub use problem::Problem;

@@ -1,6 +1,6 @@
 //! `offerd serve`: the server, until it is told to stop.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -161,6 +161,7 @@ fn start_log(config: &Config) -> Result<(), ConfigError> {
         .map_err(|e| ConfigError::Setting(format!("log.filter: {e}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if config.log.json {
         log.json().init()

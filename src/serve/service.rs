@@ -184,6 +184,8 @@ impl Service {
             let logged = self.log(&snapshot, &request, facts, decision, asked.since);
             self.count(decision, logged);
             let views = Views::new(&snapshot, &request, slots);
+            let unknown = views.unknown_features() as u64;
+            self.metrics.features_ignored.increment(unknown);
             let from = Answering {
                 snapshot: &snapshot,
                 request: &request,
@@ -261,7 +263,6 @@ impl Service {
         }
         if !logged {
             self.metrics.degraded(std::iter::once("unlogged"));
-            self.metrics.unlogged.increment(1);
         }
     }
 

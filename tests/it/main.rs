@@ -4,6 +4,7 @@ mod architecture;
 mod catalog;
 mod config;
 mod decide;
+mod docs;
 mod explore;
 mod growthbook;
 mod journal;
