@@ -48,9 +48,12 @@ pub struct Public {
     pub deadlines: DeadlineConfig,
     /// Whether this process should be sent requests; false as soon as it drains.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Files of the SDK and the demo page, by path: content type and bytes.
-    pub files: fn(&str) -> Option<(&'static str, &'static [u8])>,
+    /// Files of the SDK and the demo page.
+    pub files: fn(&str) -> Option<PublicFile>,
 }
+
+/// A file that comes with the program: content type and bytes.
+pub type PublicFile = (&'static str, &'static [u8]);
 
 type Answer = Response<Body>;
 
@@ -105,10 +108,8 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
     let arrived = Instant::now();
     let body = body(request).await?;
     let since = Instant::now();
-    // Declared first, because the message comes to borrow from it.
-    let context;
     let mut message: DecisionRequest<'_> = wire::parse(&body)?;
-    context = vouched(&message, public)?;
+    let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
     let deadline = Deadline::new(arrived, timeout, wait, &public.deadlines);

@@ -21,6 +21,6 @@ pub mod token;
 pub mod wire;
 
 pub use grpc::{SERVICES, routes};
-pub use http::{Public, router};
+pub use http::{Public, PublicFile, router};
 pub use service::{Asked, DecisionConfig, DecisionConfigError, Service, Tracked};
 pub use stamp::now;
