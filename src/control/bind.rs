@@ -338,7 +338,7 @@ mod tests {
             panic!("{:?}", live.inputs[4]);
         };
         let trigger = Attribute::TriggerCount("map_viewed".into());
-        assert_eq!(*catalog.vocabulary.attribute(count), trigger);
+        assert_eq!(*live.vocabulary.attribute(count), trigger);
         assert_eq!(live.own_inputs, [0, 2, 5, 6]);
         let [tips, sports] = [&live.own[..4], &live.own[4..]];
         assert!(

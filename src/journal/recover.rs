@@ -33,7 +33,7 @@ pub enum OpenError {
     /// The directory belongs to another node.
     #[error(
         "the journal directory belongs to node `{found}`, not `{expected}`: \
-         set journal.node = \"{found}\" or give this node a directory of its own"
+         set node.id = \"{found}\" or give this node a directory of its own"
     )]
     OtherNode {
         /// Whose it is.
@@ -42,7 +42,7 @@ pub enum OpenError {
         expected: String,
     },
     /// The disk refused.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     Io {
         /// What was tried.
         what: &'static str,
