@@ -3,6 +3,7 @@
 //! Names are an interface: dashboards and alerts of people we do not know read them. Handles are made
 //! once and kept; labels come from enums, never from requests, so that the number of series is fixed.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{
@@ -126,8 +127,10 @@ impl Default for Metrics {
 /// # Errors
 /// When a bucket list is empty, which the constants rule out.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    // Held throughout: of two that begin at once, the second must get the handle of the first.
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*handle {
         return Ok(handle.clone());
     }
     let recorder = PrometheusBuilder::new()
@@ -136,14 +139,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
             &DECISION_BUCKETS,
         )?
         .build_recorder();
-    let handle = recorder.handle();
-    // Another thread was first: its recorder counts, and its handle is the one to render.
-    if metrics::set_global_recorder(recorder).is_err()
-        && let Some(first) = HANDLE.get()
-    {
-        return Ok(first.clone());
+    let installed = handle.insert(recorder.handle()).clone();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another recorder counts in this process: the metrics page stays empty");
     }
-    Ok(HANDLE.get_or_init(|| handle).clone())
+    Ok(installed)
 }
 
 /// How often the recorder's buffers must be emptied: they grow until they are.

@@ -110,9 +110,10 @@ impl Control {
     /// Finds what should serve and makes it live.
     ///
     /// The catalog: `file`'s text where it is new since the last run, else the one last put over the
-    /// API, else `file`, else the shipped one. The model: the one last live, else the shipped one. A
-    /// stored model or catalog that no longer loads is reported and passed over. `horizon_ms` is how
-    /// long the ledger remembers: no catalog is taken whose caps look back further.
+    /// API, else `file`, else the shipped one. The model: the one last live, else the one before it,
+    /// else the shipped one. What no longer loads, and a new file that the model does not fit, is
+    /// reported and passed over. `horizon_ms` is how long the ledger remembers: no catalog is taken
+    /// whose caps look back further.
     ///
     /// # Errors
     /// When nothing can serve, or the folder cannot be used.
@@ -126,11 +127,20 @@ impl Control {
     ) -> Result<Control, ControlError> {
         let store = Store::open(dir)?;
         let mut state = store.state()?.unwrap_or_else(State::fresh);
-        let catalog = choose_catalog(&store, &mut state, file, shipped.catalog)?;
+        let before = state.clone();
+        let (mut catalog, last) = choose_catalog(&store, &mut state, file, shipped.catalog)?;
         catalog::check_horizon(&catalog, horizon_ms)?;
         let model = choose_model(&store, &mut state, shipped)?;
         state.epoch += 1;
-        let snapshot = build_or_prior(&catalog, model.as_ref(), &state)?;
+        let snapshot = match (build_or_prior(&catalog, model.as_ref(), &state), last) {
+            (Err(error @ ControlError::Bind(_)), Some(last)) if last.digest != catalog.digest => {
+                tracing::error!(%error, kept = last.digest, "catalog file refused");
+                catalog = last;
+                (state.catalog, state.file_digest) = (before.catalog, before.file_digest);
+                build_or_prior(&catalog, model.as_ref(), &state)?
+            }
+            (built, _) => built?,
+        };
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -269,9 +279,10 @@ impl Control {
             if is_live {
                 continue;
             }
-            let (manifest, artifact) = self.store.model(&reference)?;
+            let stored = self.store.model(&reference).map_err(ControlError::from);
+            let loaded = stored.and_then(|(m, a)| Ok(crate::model::load(&m, &a)?));
             // A version that no longer loads is still there to be seen, and says so.
-            list.push(match crate::model::load(&manifest, &artifact) {
+            list.push(match loaded {
                 Ok(model) => info(&model, "stored"),
                 Err(error) => ModelInfo {
                     name: reference.name,
@@ -373,12 +384,13 @@ fn info(model: &Model, stage: &'static str) -> ModelInfo {
     }
 }
 
+/// The catalog to serve, and the one that served last, if it still reads.
 fn choose_catalog(
     store: &Store,
     state: &mut State,
     file: Option<&str>,
     shipped: &str,
-) -> Result<Arc<Catalog>, ControlError> {
+) -> Result<(Arc<Catalog>, Option<Arc<Catalog>>), ControlError> {
     let text = file.unwrap_or(shipped);
     let stored = state.catalog.as_deref().map(|digest| store.catalog(digest));
     let last = match stored {
@@ -394,17 +406,17 @@ fn choose_catalog(
     match (catalog::read(text), last) {
         (Ok(new), last) => {
             let changed = state.file_digest.as_deref() != Some(&new.digest);
-            let chosen = match last {
-                Some(last) if !changed => last,
-                _ => new.clone(),
+            let chosen = match &last {
+                Some(last) if !changed => Arc::clone(last),
+                _ => Arc::clone(&new),
             };
             state.file_digest = Some(new.digest.clone());
             state.catalog = Some(chosen.digest.clone());
-            Ok(chosen)
+            Ok((chosen, last))
         }
         (Err(error), Some(last)) => {
             tracing::error!(%error, kept = last.digest, "catalog file refused");
-            Ok(last)
+            Ok((Arc::clone(&last), Some(last)))
         }
         (Err(error), None) => Err(error.into()),
     }
