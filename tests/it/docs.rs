@@ -169,7 +169,6 @@ fn flags_that_are_mentioned_exist() {
         "--test",
         "--lib",
         "--include-ignored",
-        "--",
     ];
     let loadtest = loadtest_flags();
     let scripts = sources(&root().join("scripts")).concat();
@@ -177,7 +176,9 @@ fn flags_that_are_mentioned_exist() {
     let mut seen = 0;
     for (path, text) in documents() {
         for flag in words(&text, "--", is_flag_part) {
-            if foreign.contains(&flag) {
+            // A rule of a table or a comment's end is no flag.
+            let is_name = flag[2..].starts_with(|c: char| c.is_ascii_lowercase());
+            if !is_name || foreign.contains(&flag) {
                 continue;
             }
             seen += 1;
