@@ -162,7 +162,7 @@ fn start_log(config: &Config) -> Result<(), ConfigError> {
         .map_err(|e| ConfigError::Setting(format!("log.filter: {e}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if config.log.json {
         log.json().init()
