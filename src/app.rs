@@ -142,7 +142,7 @@ impl App {
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
         let admin = Listener::bind(config.admin.address, config.admin.limits.clone())?;
         let data = &config.node.data;
-        let ledger = Arc::new(Ledger::new(config.ledger.clone()));
+        let ledger = Arc::new(Ledger::new(config.ledger));
         let journal = open_journal(&config, &ledger)?;
         let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
         let control_dir = data.join("control");

@@ -23,6 +23,9 @@ const RECORD_DELAY_MS_MAX: i64 = 10 * 60_000;
 const BATCH_ENTRIES: usize = 1_024;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Says whether a request with these headers may be here, else why not.
+pub type Authorize = Box<dyn Fn(&http::HeaderMap) -> Result<(), String> + Send + Sync>;
+
 /// What an operator's requests need.
 pub struct Parts {
     /// This node's name.
@@ -44,7 +47,7 @@ pub struct Parts {
     /// Whether this process should be sent requests.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Whether the caller may be here, by the value of their `Authorization` header.
-    pub authorize: Box<dyn Fn(&http::HeaderMap) -> Result<(), String> + Send + Sync>,
+    pub authorize: Authorize,
     /// The clock.
     pub now: fn() -> Millis,
 }

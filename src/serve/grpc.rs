@@ -71,9 +71,8 @@ fn decided(
     let _permit = admit(public, Class::Decision)?;
     let gpc = metadata.get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(headers).map_err(|e| Status::invalid_argument(e.to_string()))?;
-    let context;
     let mut message = DecisionRequest::try_from(message)?;
-    context = vouched(&message, public)?;
+    let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
     let effort =

@@ -35,6 +35,9 @@ pub const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// shorter.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// A file's content type and bytes.
+pub type File = (&'static str, &'static [u8]);
+
 /// Everything the public port needs.
 pub struct Public {
     /// What both doors do.
@@ -48,7 +51,7 @@ pub struct Public {
     /// Whether this process should be sent requests; false as soon as it drains.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Files of the SDK and the demo page, by path: content type and bytes.
-    pub files: fn(&str) -> Option<(&'static str, &'static [u8])>,
+    pub files: fn(&str) -> Option<File>,
 }
 
 type Answer = Response<Body>;
@@ -113,10 +116,8 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
     let arrived = Instant::now();
     let body = body(request).await?;
     let since = Instant::now();
-    // Declared first, because the message comes to borrow from it.
-    let context;
     let mut message: DecisionRequest<'_> = wire::parse(&body)?;
-    context = vouched(&message, public)?;
+    let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
     let deadline = Deadline::new(arrived, timeout, wait, &public.deadlines);

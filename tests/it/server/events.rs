@@ -208,7 +208,7 @@ async fn forged_and_altered_tokens_are_refused_one_by_one() {
             rejected += 1;
         }
         let counted =
-            &response["accepted"].as_u64().unwrap() + response["duplicates"].as_u64().unwrap();
+            response["accepted"].as_u64().unwrap() + response["duplicates"].as_u64().unwrap();
         assert_eq!(counted, 1, "{response}");
         accepted += 1;
     }
