@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::journal::{Journal, OpenError, Position};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
 use crate::serve::admission::Admission;
-use crate::serve::auth::{Auth, Port};
+use crate::serve::auth::Auth;
 use crate::serve::keys::Keys;
 use crate::serve::{self, Public, Service};
 use crate::telemetry::{self, Metrics};
@@ -111,7 +112,7 @@ struct Shared {
 impl Shared {
     /// Tells gRPC's health checkers; `/readyz` asks for itself.
     async fn say(&self, status: tonic_health::ServingStatus) {
-        for name in ["", "offerd.v1.DecisionService", "offerd.v1.EventService"] {
+        for &name in iter::once(&"").chain(serve::SERVICES) {
             self.health.set_service_status(name, status).await;
         }
     }
@@ -125,18 +126,7 @@ impl App {
     pub async fn start(config: Config) -> Result<App, StartError> {
         config.check()?;
         let auth = Auth::new(config.auth.clone()).map_err(|e| setting("auth", e))?;
-        for (port, address) in [
-            (Port::Public, config.public.address),
-            (Port::Admin, config.admin.address),
-        ] {
-            config
-                .auth
-                .check_binding(port, address)
-                .map_err(|e| setting("auth", e))?;
-        }
-        let admission = Admission::new(&config.admission).map_err(|e| key("admission", e))?;
-        config.ledger.check().map_err(|e| key("ledger", e))?;
-        config.redis.check().map_err(SinkError::from)?;
+        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
         let file = catalog_text(&config.catalog.file)?;
         // Ports first: a second server on them should not have touched anything.
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
@@ -151,6 +141,7 @@ impl App {
             file.as_deref(),
             SHIPPED,
             journal.clone(),
+            config.ledger.horizon_ms(),
             serve::now(),
         )?;
         let control = Arc::new(control);
@@ -197,10 +188,16 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
         let public_stats = public.stats();
-        let public_app = serve::router(Arc::clone(&doors))
-            .merge(grpc(serve::routes(doors), health_service.clone())?);
-        let admin_app = admin::router(Arc::clone(&operator))
-            .merge(grpc(admin::routes(&operator), health_service)?);
+        let public_app = serve::router(Arc::clone(&doors)).merge(grpc(
+            serve::routes(doors),
+            serve::SERVICES,
+            health_service.clone(),
+        )?);
+        let admin_app = admin::router(Arc::clone(&operator)).merge(grpc(
+            admin::routes(&operator),
+            admin::SERVICES,
+            health_service,
+        )?);
         let listeners = vec![
             spawn(
                 "public",
@@ -218,7 +215,7 @@ impl App {
         ];
         if !config.catalog.file.as_os_str().is_empty() {
             let watching = watch_catalog(config.catalog.file.clone(), control);
-            let poll = Duration::from_millis(config.catalog.poll_ms.max(10));
+            let poll = Duration::from_millis(config.catalog.poll_ms);
             tasks.push(every(poll, stopping, watching));
         }
         ready.store(true, Ordering::Relaxed);
@@ -299,11 +296,6 @@ fn setting(section: &str, error: impl std::fmt::Display) -> StartError {
     StartError::Setting(format!("{section}: {error}"))
 }
 
-/// The same for an error that begins with the key's own name.
-fn key(section: &str, error: impl std::fmt::Display) -> StartError {
-    StartError::Setting(format!("{section}.{error}"))
-}
-
 /// Opens the journal, and rebuilds the ledger from it.
 fn open_journal(config: &Config, ledger: &Ledger) -> Result<Journal, StartError> {
     let mut settings = config.journal.clone();
@@ -373,8 +365,8 @@ fn watch_catalog(path: PathBuf, control: Arc<Control>) -> impl FnMut() + Send + 
     }
 }
 
-/// gRPC services with health and reflection beside them.
-fn grpc<H>(routes: Routes, health: H) -> Result<axum::Router, StartError>
+/// gRPC services with health beside them, and reflection that tells of no others.
+fn grpc<H>(routes: Routes, names: &[&str], health: H) -> Result<axum::Router, StartError>
 where
     H: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
         + tonic::server::NamedService
@@ -387,9 +379,11 @@ where
 {
     let failed = |e: tonic_reflection::server::Error| StartError::System(e.to_string());
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let all = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(offerd_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let names = names.iter().copied().chain([H::NAME]);
+        names.fold(all, |all, name| all.with_service_name(name))
     };
     Ok(routes
         .add_service(health)

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::multipart::{MultipartError, MultipartRejection};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -40,6 +42,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&operator), authorized))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(operator)
 }
 
@@ -106,10 +109,11 @@ struct PutCatalog {
 
 async fn put_catalog(
     State(operator): State<Arc<Operator>>,
-    Query(query): Query<PutCatalog>,
-    body: Bytes,
+    query: Result<Query<PutCatalog>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let text = String::from_utf8(body.into())
+    let Query(query) = query?;
+    let text = String::from_utf8(body?.into())
         .map_err(|e| Problem::malformed(format!("the catalog is not UTF-8: {e}")))?;
     let outcome = waiting(move || operator.put_catalog(&text, query.dry_run)).await??;
     Ok(Json(outcome).into_response())
@@ -122,12 +126,13 @@ async fn models(State(operator): State<Arc<Operator>>) -> Answer {
 
 async fn put_model(
     State(operator): State<Arc<Operator>>,
-    Path((name, version)): Path<(String, String)>,
-    mut parts: Multipart,
+    path: Result<Path<(String, String)>, PathRejection>,
+    parts: Result<Multipart, MultipartRejection>,
 ) -> Answer {
+    let Path((name, version)) = path?;
+    let mut parts = parts?;
     let (mut manifest, mut artifact) = (None, None);
-    let broken = |e: axum::extract::multipart::MultipartError| Problem::malformed(e.body_text());
-    while let Some(field) = parts.next_field().await.map_err(broken)? {
+    while let Some(field) = parts.next_field().await? {
         let place = match field.name() {
             Some("manifest") => &mut manifest,
             Some("artifact") => &mut artifact,
@@ -137,7 +142,7 @@ async fn put_model(
                 return Err(Problem::malformed(detail));
             }
         };
-        *place = Some(field.bytes().await.map_err(broken)?);
+        *place = Some(field.bytes().await?);
     }
     let manifest =
         manifest.ok_or_else(|| Problem::malformed("the part is missing").about("manifest"))?;
@@ -149,7 +154,11 @@ async fn put_model(
     Ok((StatusCode::OK, body).into_response())
 }
 
-async fn record(State(operator): State<Arc<Operator>>, Path(id): Path<String>) -> Answer {
+async fn record(
+    State(operator): State<Arc<Operator>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let Path(id) = path?;
     let entry = waiting(move || operator.record(&id)).await??;
     Ok(([(CONTENT_TYPE, "application/json")], entry.json).into_response())
 }
@@ -159,8 +168,11 @@ struct Replay {
     decision_id: String,
 }
 
-async fn replay(State(operator): State<Arc<Operator>>, body: Bytes) -> Answer {
-    let asked: Replay = serde_json::from_slice(&body)
+async fn replay(
+    State(operator): State<Arc<Operator>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let asked: Replay = serde_json::from_slice(&body?)
         .map_err(|e| Problem::malformed(format!("expected {{\"decision_id\": \"…\"}}: {e}")))?;
     let replayed = waiting(move || operator.replay(&asked.decision_id)).await??;
     Ok(Json(replayed).into_response())
@@ -199,6 +211,30 @@ async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
     });
     (status, Json(body))
 }
+
+/// What the framework refuses before a handler sees it, told like every other refusal.
+macro_rules! refused_by_the_framework {
+    ($($rejection:ty),+) => {$(
+        impl From<$rejection> for Problem {
+            fn from(rejection: $rejection) -> Problem {
+                let detail = rejection.body_text();
+                match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(detail),
+                    StatusCode::INTERNAL_SERVER_ERROR => Problem::internal(detail),
+                    _ => Problem::malformed(detail),
+                }
+            }
+        }
+    )+};
+}
+
+refused_by_the_framework!(
+    PathRejection,
+    QueryRejection,
+    BytesRejection,
+    MultipartRejection,
+    MultipartError
+);
 
 /// Runs what takes long on a thread kept for waiting.
 pub(super) async fn waiting<T: Send + 'static>(

@@ -9,7 +9,7 @@ mod http;
 mod operator;
 mod problem;
 
-pub use grpc::routes;
+pub use grpc::{SERVICES, routes};
 pub use http::router;
 pub use operator::{Delivery, Operator, Parts};
 pub use problem::Problem;

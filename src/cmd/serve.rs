@@ -157,10 +157,8 @@ fn without_password(url: &str) -> String {
 
 fn start_log(config: &Config) -> Result<(), ConfigError> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.filter).map_err(|e| ConfigError::Setting {
-        key: "log.filter",
-        message: e.to_string(),
-    })?;
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .map_err(|e| ConfigError::Setting(format!("log.filter: {e}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -95,6 +95,7 @@ pub struct Control {
     live: Live,
     store: Store,
     journal: Journal,
+    horizon_ms: i64,
     inner: Mutex<Inner>,
 }
 
@@ -111,7 +112,8 @@ impl Control {
     /// The catalog: `file`'s text where it is new since the last run, else the one last put over the
     /// API, else `file`, else the shipped one. The model: the one last live, else the one before it,
     /// else the shipped one. What no longer loads, and a new file that the model does not fit, is
-    /// reported and passed over.
+    /// reported and passed over. `horizon_ms` is how long the ledger remembers: no catalog is taken
+    /// whose caps look back further.
     ///
     /// # Errors
     /// When nothing can serve, or the folder cannot be used.
@@ -120,12 +122,14 @@ impl Control {
         file: Option<&str>,
         shipped: Shipped,
         journal: Journal,
+        horizon_ms: i64,
         now: Millis,
     ) -> Result<Control, ControlError> {
         let store = Store::open(dir)?;
         let mut state = store.state()?.unwrap_or_else(State::fresh);
         let before = state.clone();
         let (mut catalog, last) = choose_catalog(&store, &mut state, file, shipped.catalog)?;
+        catalog::check_horizon(&catalog, horizon_ms)?;
         let model = choose_model(&store, &mut state, shipped)?;
         state.epoch += 1;
         let snapshot = match (build_or_prior(&catalog, model.as_ref(), &state), last) {
@@ -149,6 +153,7 @@ impl Control {
             live,
             store,
             journal,
+            horizon_ms,
             inner,
         };
         control.note_snapshot(now);
@@ -179,6 +184,7 @@ impl Control {
         now: Millis,
     ) -> Result<CatalogOutcome, ControlError> {
         let new = catalog::read(text)?;
+        catalog::check_horizon(&new, self.horizon_ms)?;
         let mut inner = self.lock();
         let diff = catalog::diff(&inner.catalog, &new);
         let unchanged = new.digest == inner.catalog.digest;

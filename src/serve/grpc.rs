@@ -22,6 +22,12 @@ use crate::domain::Effort;
 /// Bytes of one message: as much as a body over HTTP.
 const MESSAGE_BYTES_MAX: usize = super::http::BODY_BYTES_MAX;
 
+/// The names of the public services.
+pub const SERVICES: &[&str] = &[
+    v1::decision_service_server::SERVICE_NAME,
+    v1::event_service_server::SERVICE_NAME,
+];
+
 /// The public services.
 pub fn routes(public: Arc<Public>) -> Routes {
     let decisions = DecisionServiceServer::new(Door(Arc::clone(&public)))

@@ -92,7 +92,7 @@ impl RedisConfig {
     /// # Errors
     /// The first setting outside its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        // Empty is a setting like any other: nothing is shipped.
+        // Without a URL nothing is shipped, and nothing is wrong with that.
         let url_ok = self.url.is_empty() || redis::parse_redis_url(&self.url).is_some();
         let rules = [
             (
