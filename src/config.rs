@@ -191,6 +191,19 @@ pub enum ConfigError {
     Setting(String),
 }
 
+/// Where a file goes wrong, and how. The line itself is left out but for its key: it may hold a key or
+/// a password, and this is printed.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return message.to_owned();
+    };
+    let line = before.matches('\n').count();
+    let key = text.lines().nth(line).and_then(|l| l.split_once('='));
+    let key = key.map_or_else(String::new, |(key, _)| format!("{}: ", key.trim()));
+    format!("line {}: {key}{message}", line + 1)
+}
+
 impl Config {
     /// Reads a file, or gives the defaults without one.
     ///
@@ -206,7 +219,7 @@ impl Config {
         })?;
         toml::from_str(&text).map_err(|e| ConfigError::Form {
             path: path.into(),
-            message: e.to_string(),
+            message: told(&text, &e),
         })
     }
 
