@@ -151,8 +151,11 @@ proptest! {
     // Method: the same random steps for the ledger and the model; after each, the same facts.
     #[test]
     fn ledger_agrees_with_the_model(steps in prop::collection::vec(step(), 1..60)) {
-        // The model never forgets, so the ledger must not either while the steps last.
-        let config = LedgerConfig { horizon_days: 90, ..LedgerConfig::default() };
+        // So long that in none of these cases an impression is forgotten before its decision is told.
+        let config = LedgerConfig {
+            horizon_days: 400,
+            ..LedgerConfig::default()
+        };
         let ledger = Ledger::new(config);
         let mut model = Model::default();
         let mut now = START;
