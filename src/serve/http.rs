@@ -40,9 +40,6 @@ pub const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// shorter.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A file's content type and bytes.
-pub type File = (&'static str, &'static [u8]);
-
 /// Everything the public port needs.
 pub struct Public {
     /// What both doors do.
