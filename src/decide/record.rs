@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::Snapshot;
 use crate::domain::{
-    Appointment, Candidate, Care, Channel, Consent, Customer, Decision, DecisionId, Effort,
+    Appointment, Candidate, Care, Channel, Choice, Consent, Customer, Decision, DecisionId, Effort,
     Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request,
     SubjectKey, Technician, Trigger, Verdict,
 };
@@ -18,8 +18,9 @@ use crate::domain::{
 /// The version of this form. A reader refuses a higher one.
 pub const VERSION: u32 = 1;
 
-/// Up to so many candidates of a placement are listed one by one. A larger catalog's exclusions are
-/// counted by reason: the record would outgrow what the journal takes, and nobody reads them.
+/// Up to so many candidates of a placement are listed one by one. Of more, the slate and those most
+/// likely to be drawn are, and the others are counted by reason: a record of eight placements of a catalog of ten
+/// thousand offers would outgrow what the journal takes, and with it the decision would be lost.
 pub const LISTED_MAX: usize = 500;
 
 /// One decision on record.
@@ -173,10 +174,11 @@ pub struct PlacementRecord<'a> {
     pub policy: Option<String>,
     /// Probability of this slate in this order.
     pub joint_propensity: f64,
-    /// Every offer looked at; only the eligible ones where there are more than [`LISTED_MAX`].
+    /// Every offer looked at; where there are more than [`LISTED_MAX`], the slate and the
+    /// eligible ones with the highest odds.
     #[serde(borrow)]
     pub candidates: Vec<CandidateRecord<'a>>,
-    /// How many were excluded for each reason, where they are not listed.
+    /// How many are not listed, by the reason of their exclusion; eligible ones as `lost_on_score`.
     #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
     pub excluded: Vec<(Cow<'a, str>, u32)>,
     /// The offers shown, best rank first.
@@ -530,33 +532,8 @@ fn placements<'a>(
             .map(|ix| catalog.placements[usize::from(ix.0)].explorer.to_string()),
         joint_propensity: p.joint,
         excluded: counted(decision.candidates_of(p)),
-        candidates: decision
-            .candidates_of(p)
-            .iter()
-            .filter(|c| listed(decision.candidates_of(p), c))
-            .map(|c| {
-                let offer = (&*catalog.offer(c.offer).id).into();
-                match c.verdict {
-                    Verdict::Excluded(reason) => CandidateRecord {
-                        offer,
-                        excluded: Some(reason.as_str().into()),
-                        probability: None,
-                        score: None,
-                        odds: None,
-                    },
-                    Verdict::Eligible {
-                        probability,
-                        score,
-                        odds,
-                    } => CandidateRecord {
-                        offer,
-                        excluded: None,
-                        probability: Some(probability),
-                        score: Some(score),
-                        odds: Some(odds),
-                    },
-                }
-            })
+        candidates: listed(decision.candidates_of(p), decision.choices_of(p))
+            .map(|c| CandidateRecord::new(&catalog.offer(c.offer).id, c.verdict))
             .collect(),
         slate: decision
             .choices_of(p)
@@ -578,21 +555,77 @@ fn placements<'a>(
     decision.placements.iter().map(one).collect()
 }
 
-fn listed(all: &[Candidate], candidate: &Candidate) -> bool {
-    all.len() <= LISTED_MAX || matches!(candidate.verdict, Verdict::Eligible { .. })
+impl<'a> CandidateRecord<'a> {
+    fn new(offer: &'a str, verdict: Verdict) -> CandidateRecord<'a> {
+        let mut record = CandidateRecord {
+            offer: offer.into(),
+            excluded: None,
+            probability: None,
+            score: None,
+            odds: None,
+        };
+        match verdict {
+            Verdict::Excluded(reason) => record.excluded = Some(reason.as_str().into()),
+            Verdict::Eligible {
+                probability,
+                score,
+                odds,
+            } => {
+                record.probability = Some(probability);
+                record.score = Some(score);
+                record.odds = Some(odds);
+            }
+        }
+        record
+    }
 }
 
-/// Exclusions by reason, where they are not listed.
+/// Whom the record lists, in the order they were looked at.
+fn listed<'a>(all: &'a [Candidate], slate: &[Choice]) -> impl Iterator<Item = &'a Candidate> {
+    let few = all.len() <= LISTED_MAX;
+    let mut likeliest = match few {
+        true => Vec::new(),
+        false => eligible(all, slate),
+    };
+    if likeliest.len() > LISTED_MAX {
+        // Ties by place, so that a replay lists the same ones.
+        likeliest
+            .select_nth_unstable_by(LISTED_MAX, |(i, p), (j, q)| q.total_cmp(p).then(i.cmp(j)));
+        likeliest.truncate(LISTED_MAX);
+        likeliest.sort_unstable_by_key(|(i, _)| *i);
+    }
+    let whole = if few { all } else { &[] };
+    whole
+        .iter()
+        .chain(likeliest.into_iter().map(|(i, _)| &all[i]))
+}
+
+/// The eligible ones: which, and their odds, infinite for what was drawn.
+fn eligible(all: &[Candidate], slate: &[Choice]) -> Vec<(usize, f64)> {
+    let drawn = |candidate: &Candidate| slate.iter().any(|c| c.offer == candidate.offer);
+    let odds = |(i, candidate): (usize, &Candidate)| match candidate.verdict {
+        Verdict::Eligible { .. } if drawn(candidate) => Some((i, f64::INFINITY)),
+        Verdict::Eligible { odds, .. } => Some((i, odds)),
+        Verdict::Excluded(_) => None,
+    };
+    all.iter().enumerate().filter_map(odds).collect()
+}
+
+/// Those who are not listed, by reason.
 fn counted(all: &[Candidate]) -> Vec<(Cow<'static, str>, u32)> {
     if all.len() <= LISTED_MAX {
         return Vec::new();
     }
     let mut counts = [0u32; Exclusion::ALL.len()];
+    let mut running = 0;
     for candidate in all {
-        if let Verdict::Excluded(reason) = candidate.verdict {
-            counts[reason as usize] += 1;
+        match candidate.verdict {
+            Verdict::Excluded(reason) => counts[reason as usize] += 1,
+            Verdict::Eligible { .. } => running += 1,
         }
     }
+    let listed = u32::try_from(LISTED_MAX).expect("a few hundred");
+    counts[Exclusion::LostOnScore as usize] += u32::saturating_sub(running, listed);
     let nonzero = Exclusion::ALL.iter().zip(counts).filter(|(_, n)| *n > 0);
     nonzero
         .map(|(reason, n)| (reason.as_str().into(), n))

@@ -300,6 +300,50 @@ fn a_record_makes_the_same_decision_again() {
 }
 
 #[test]
+fn the_record_of_the_largest_catalog_fits_the_journal() {
+    let mut text = String::from(
+        "[operator]\nname = \"Test\"\ncurrency = \"USD\"\ntime_zone = \"UTC\"\ndefault_locale = \"en\"\n\
+         [explorer]\nkind = \"softmax\"\ntemperature = 1.0\nfloor = 0.5\n",
+    );
+    const PLACES: [&str; 8] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"];
+    for id in PLACES {
+        text.push_str(&format!(
+            "[[placement]]\nid = \"{id}\"\nname = \"P\"\ncount_max = 20\n"
+        ));
+    }
+    for i in 0..10_000 {
+        text.push_str(&format!(
+            "[[offer]]\nid = \"o{i:063}\"\nname = \"O\"\nclass = \"content\"\nvalue_minor = {}\nprior = 0.07\n\
+             [[offer.creatives]]\ntitle = \"t\"\nbody = \"b\"\ncta = \"c\"\naction = {{ kind = \"info\" }}\n",
+            100 + i
+        ));
+    }
+    let snapshot = support::by_prior(&text);
+    let mut request = support::request(7);
+    request.placements = PLACES.iter().flat_map(|id| ask(id, 20)).collect();
+    let mut scratch = Scratch::default();
+    let facts = Facts::default();
+    let decision = decide(&snapshot, &request, &facts, &mut scratch);
+    let record = DecisionRecord::new(&snapshot, &request, &facts, decision, 12.5);
+    for placement in &record.placements {
+        assert_eq!(
+            (placement.candidates.len(), placement.slate.len()),
+            (500, 20)
+        );
+        assert_eq!(
+            placement.excluded.iter().map(|(_, n)| n).sum::<u32>(),
+            9_500
+        );
+        for choice in &placement.slate {
+            assert!(placement.candidates.iter().any(|c| c.offer == choice.offer));
+        }
+    }
+    let bytes = serde_json::to_vec(&record).expect("plain data").len();
+    let room = offerd::journal::format::PAYLOAD_BYTES_MAX - 64 * 1_024;
+    assert!(bytes < room, "{bytes} bytes");
+}
+
+#[test]
 fn odds_on_record_are_those_of_the_first_draw_of_a_tier() {
     let house = catalog("kind = \"deterministic\"").replacen("\"auction\"", "\"house\"", 2);
     let snapshot = support::by_prior(&house);
