@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -114,13 +114,14 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
     if !caller.may_decide() {
         return Err(Refusal::Unauthenticated.problem().into());
     }
-    let _permit = admit(public, Class::Decision)?;
     content_type(request.headers(), &["application/json"])?;
     let gpc = request.headers().get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(request.headers()).unwrap_or_default();
     let arrived = Instant::now();
     let body = body(request).await?;
     let since = Instant::now();
+    // Only now: senders who dawdle over their bodies must not keep the permits from the others.
+    let _permit = admit(public, Class::Decision)?;
     let mut message: DecisionRequest<'_> = wire::parse(&body)?;
     let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
@@ -251,9 +252,9 @@ async fn signed_context(public: &Public, request: Request) -> Result<Vec<u8>, St
         Caller::Publishable => return Err(Refusal::Forbidden.problem().into()),
         Caller::Anonymous => return Err(Refusal::Unauthenticated.problem().into()),
     }
-    let _permit = admit(public, Class::Conversion)?;
     content_type(request.headers(), &["application/json"])?;
     let body = body(request).await?;
+    let _permit = admit(public, Class::Conversion)?;
     let asked: ContextRequest<'_> = wire::parse(&body)?;
     let seconds = asked.validate().map_err(Problem::from)?;
     let vouched = serde_json::to_value(asked.context()).expect("plain data");
@@ -284,10 +285,12 @@ async fn ready(State(public): State<Arc<Public>>) -> Answer {
 }
 
 async fn openapi() -> Answer {
-    let description = wire::openapi()
-        .to_json()
-        .expect("a description is plain data");
-    json(StatusCode::OK, description.into_bytes())
+    // Made once: it takes milliseconds, and whoever asks shows no key.
+    static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| {
+        let description = wire::openapi().to_json();
+        description.expect("a description is plain data").into()
+    });
+    json(StatusCode::OK, DESCRIPTION.clone())
 }
 
 /// What a page of ours may do: nothing but load and ask its own origin.
@@ -455,7 +458,7 @@ async fn body(request: Request) -> Result<Bytes, Problem> {
         })
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Answer {
+fn json(status: StatusCode, body: impl Into<Body>) -> Answer {
     body_of(status, "application/json", body)
 }
 

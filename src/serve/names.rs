@@ -1,19 +1,24 @@
 //! From the hashes in a token back to names.
 //!
-//! A token outlives catalogs and models. The names of everything that served since the start are
+//! A token outlives catalogs and models. The names of everything that decided since the start are
 //! kept; an event on something older carries the hash instead, and its decision id still finds the
 //! record that has the name.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::token::hash32;
 use crate::decide::snapshot::Snapshot;
 use crate::domain::NameHash;
 
-/// Every name that served since the start.
+/// Every name that decided since the start.
 #[derive(Debug, Default)]
-pub struct Names(RwLock<Book>);
+pub struct Names {
+    book: RwLock<Book>,
+    /// The newest snapshot whose names are in the book.
+    epoch: AtomicU64,
+}
 
 /// The names, readable.
 #[derive(Debug)]
@@ -21,40 +26,43 @@ pub struct NamesRead<'a>(RwLockReadGuard<'a, Book>);
 
 #[derive(Debug, Default)]
 struct Book {
-    /// The newest snapshot whose names are in.
-    epoch: u64,
     offers: HashMap<NameHash, Box<str>>,
     placements: HashMap<u32, Box<str>>,
     models: HashMap<u32, Box<str>>,
 }
 
 impl Names {
-    /// The names, those of this snapshot among them.
-    pub fn of(&self, snapshot: &Snapshot) -> NamesRead<'_> {
-        let book = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if book.epoch >= snapshot.epoch {
-            return NamesRead(book);
+    /// Notes the names of a snapshot that decides: with the first decision of each, so that its events
+    /// find them however soon the next catalog comes. Later ones cost one atomic load.
+    pub fn learn(&self, snapshot: &Snapshot) {
+        if self.epoch.load(Ordering::Acquire) >= snapshot.epoch {
+            return;
         }
-        drop(book);
-        let mut book = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
         book.learn(snapshot);
-        drop(book);
-        NamesRead(self.0.read().unwrap_or_else(PoisonError::into_inner))
+        self.epoch.fetch_max(snapshot.epoch, Ordering::Release);
+    }
+
+    /// The names.
+    pub fn read(&self) -> NamesRead<'_> {
+        NamesRead(self.book.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Book {
     fn learn(&mut self, snapshot: &Snapshot) {
-        self.epoch = self.epoch.max(snapshot.epoch);
+        // Most names of a new catalog are those of the old one: only new ones are copied.
         for offer in &snapshot.catalog.offers {
-            self.offers.insert(offer.hash, offer.id.clone());
+            let name = self.offers.entry(offer.hash);
+            name.or_insert_with(|| offer.id.clone());
         }
         for placement in &snapshot.catalog.placements {
-            self.placements
-                .insert(hash32(&placement.id), placement.id.clone());
+            let name = self.placements.entry(hash32(&placement.id));
+            name.or_insert_with(|| placement.id.clone());
         }
         let label = &snapshot.model.label;
-        self.models.insert(hash32(label), label.clone());
+        let name = self.models.entry(hash32(label));
+        name.or_insert_with(|| label.clone());
     }
 }
 

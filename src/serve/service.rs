@@ -158,6 +158,7 @@ impl Service {
         render: impl FnOnce(DecisionResponse<'_>) -> R,
     ) -> Result<R, Malformed> {
         let snapshot = self.live.load();
+        self.names.learn(&snapshot);
         let at = stamp::now();
         let arrival = Arrival {
             decision: stamp::decision_id(at),
@@ -464,8 +465,9 @@ impl Service {
 
     /// An event about an offer, told apart by its token.
     fn attributed_entry(&self, sent: &Sent<'_>, token: &Token, received: Millis) -> Entry {
-        let snapshot = self.live.load();
-        let names = self.names.of(&snapshot);
+        // After a restart events come before decisions do.
+        self.names.learn(&self.live.load());
+        let names = self.names.read();
         let offer = names.offer(token.offer);
         let placement = names.placement(token.placement);
         let model = names.model(token.model);
@@ -488,11 +490,11 @@ impl Service {
             sent.kind, token.decision, token.slot, token.rank
         );
         let id = sent.id.unwrap_or(&own_id);
-        let keys = offer_event_keys(token, sent.kind, sent.id, sent.at);
-        let when = When {
-            at: sent.at,
-            received,
-        };
+        // Nothing can be done with an offer before it is decided; a page that says so could make a
+        // hundred clicks of one.
+        let at = sent.at.max(token.issued);
+        let keys = offer_event_keys(token, sent.kind, sent.id, at);
+        let when = When { at, received };
         entries::event(sent.kind, id, when, Some(attributed), self.said(sent), keys)
     }
 
