@@ -6,6 +6,9 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use offerd::domain::{Ack, Entry, EntryKind, Millis};
 use offerd::journal::{
@@ -281,4 +284,59 @@ impl Drop for Tmpfs<'_> {
             .arg(self.0)
             .status();
     }
+}
+
+/// *Goal*: how old a record may be when a `kill -9` takes it. *Method*: five thousand decisions a second
+/// for three seconds, with a click every tenth that waits for the disk; meanwhile another thread looks
+/// again and again how long ago the oldest one was handed over that is not yet written.
+#[test]
+#[ignore = "a measurement, for a machine that does nothing else"]
+fn the_age_of_the_oldest_unwritten_record() {
+    const PER_SECOND: u64 = 5_000;
+    const RECORDS: u64 = 3 * PER_SECOND;
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(config(dir.path()));
+    let start = Instant::now();
+    let handed_over = |n: u64| Duration::from_nanos(n * 1_000_000_000 / PER_SECOND);
+    let sending = journal.clone();
+    let pushed = Arc::new(AtomicU64::new(0));
+    let sent = Arc::clone(&pushed);
+    let sender = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for n in 0..RECORDS {
+            while start.elapsed() < handed_over(n) {
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            let mut entry = entry(n, EntryKind::Decision, &[]);
+            entry.json = "x".repeat(600);
+            assert!(sending.record(entry));
+            sent.store(n + 1, Ordering::Release);
+            if n % 50 == 0 {
+                let journal = sending.clone();
+                let click = self::entry(n, EntryKind::Click, &[]);
+                runtime.spawn(async move { journal.append(click, Ack::Durable).await.unwrap() });
+            }
+        }
+        runtime.block_on(sending.close());
+    });
+    let mut ages = Vec::new();
+    while pushed.load(Ordering::Acquire) < RECORDS {
+        let written = journal.status().appended[EntryKind::Decision as usize].1;
+        let now = start.elapsed();
+        let age = if written < pushed.load(Ordering::Acquire) {
+            now.saturating_sub(handed_over(written))
+        } else {
+            Duration::ZERO
+        };
+        ages.push(age);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    sender.join().unwrap();
+    ages.sort_unstable();
+    let at = |share: f64| ages[((ages.len() - 1) as f64 * share) as usize];
+    println!(
+        "oldest unwritten: p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?} of {} looks; last fdatasync {} ms, {} syncs",
+        at(0.5), at(0.99), at(0.999), at(1.0), ages.len(),
+        journal.status().sync_ms_last, journal.status().syncs,
+    );
 }
