@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// renamed or removed) only after [`Disk::sync_dir`].
 pub trait Disk: Clone + Send + 'static {
     /// An open file; closing happens on drop.
-    type File: Send;
+    type File: Send + Sync;
 
     /// Every regular file's name and length.
     ///

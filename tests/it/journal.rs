@@ -336,7 +336,12 @@ fn the_age_of_the_oldest_unwritten_record() {
     let at = |share: f64| ages[((ages.len() - 1) as f64 * share) as usize];
     println!(
         "oldest unwritten: p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?} of {} looks; last fdatasync {} ms, {} syncs",
-        at(0.5), at(0.99), at(0.999), at(1.0), ages.len(),
-        journal.status().sync_ms_last, journal.status().syncs,
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0),
+        ages.len(),
+        journal.status().sync_ms_last,
+        journal.status().syncs,
     );
 }
