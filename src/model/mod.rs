@@ -5,6 +5,7 @@
 //! A pushed file is hostile until [`load`] has accepted it; after that nothing here can fail.
 
 mod calibration;
+pub mod ensemble;
 mod error;
 mod feature;
 mod fields;

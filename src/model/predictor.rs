@@ -10,6 +10,8 @@ pub enum Link {
     Logistic,
     /// A probability already, limited to [0, 1].
     Identity,
+    /// The logarithm of an expected count, which is taken for a probability as far as it is one.
+    Exp,
 }
 
 /// Log-odds of 0 and 1 are infinite; this is how near a predicted probability may come to them.
@@ -22,6 +24,7 @@ impl Link {
         match self {
             Link::Logistic => sigmoid(raw),
             Link::Identity => raw.clamp(0.0, 1.0),
+            Link::Exp => raw.exp().min(1.0),
         }
     }
 
@@ -30,8 +33,9 @@ impl Link {
     pub fn margin(self, raw: f64) -> f64 {
         match self {
             Link::Logistic => raw,
-            Link::Identity => {
-                let p = raw.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
+            Link::Identity | Link::Exp => {
+                let p = self.probability(raw);
+                let p = p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
                 (p / (1.0 - p)).ln()
             }
         }

@@ -29,6 +29,7 @@ enum LinkWord {
     #[default]
     Logistic,
     Identity,
+    Exp,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -71,6 +72,7 @@ pub(in crate::model) fn write(model: &Linear, features: &[Feature]) -> Vec<u8> {
         link: match model.link {
             Link::Logistic => LinkWord::Logistic,
             Link::Identity => LinkWord::Identity,
+            Link::Exp => LinkWord::Exp,
         },
         intercept: model.intercept,
         coefficients: Bounded(weights),
@@ -110,6 +112,7 @@ pub(super) fn read(artifact: &[u8], features: &[Feature]) -> Result<Linear, Arti
         link: match file.link {
             LinkWord::Logistic => Link::Logistic,
             LinkWord::Identity => Link::Identity,
+            LinkWord::Exp => Link::Exp,
         },
         intercept: finite("intercept", file.intercept)?,
         coefficients,
