@@ -1,7 +1,7 @@
 //! A trained function with its link and calibration: what serves.
 
 use super::calibration::sigmoid;
-use super::{Batch, Calibration, Forest, Linear, Scorer, ScorerScratch};
+use super::{Batch, Calibration, Ensemble, Linear, Scorer, ScorerScratch};
 
 /// What a raw score means before any calibration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ impl Link {
 pub enum Function {
     /// A weighted sum.
     Linear(Linear),
-    /// An average over trees.
-    Forest(Forest),
+    /// Trees, averaged or added up.
+    Forest(Ensemble),
 }
 
 impl Function {
@@ -66,7 +66,7 @@ impl Function {
     pub fn link(&self) -> Link {
         match self {
             Function::Linear(linear) => linear.link,
-            Function::Forest(_) => Link::Identity,
+            Function::Forest(forest) => forest.output().link,
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Draft {
     pub nodes: Vec<DraftNode>,
     /// The words of its category sets.
     pub words: Vec<u32>,
+    /// What each node's split gained in training, or nothing if the file does not tell.
+    pub gains: Vec<f32>,
     /// How many nodes may be there that nothing leads to: pruned ones that the trainer left behind.
     pub spare: usize,
 }
@@ -53,6 +55,9 @@ pub struct Builder {
     seen: Vec<bool>,
 }
 
+/// Inputs before [`Builder::bind`] tells which they are.
+const INPUTS_UNBOUND: usize = u16::MAX as usize;
+
 impl Builder {
     /// No trees yet, over so many inputs.
     #[must_use]
@@ -69,10 +74,75 @@ impl Builder {
                 trees: Vec::new(),
                 nodes: Vec::new(),
                 words: Vec::new(),
+                gains: None,
             },
             order: Vec::new(),
             seen: Vec::new(),
         }
+    }
+
+    /// For files that tell their features only after their trees: to be bound at the end.
+    #[must_use]
+    pub fn unbound(codes: Codes) -> Builder {
+        Builder::new(INPUTS_UNBOUND, codes)
+    }
+
+    /// Says which of `inputs` inputs each of the file's features is.
+    ///
+    /// # Errors
+    /// If a split looks at a feature that the file does not have.
+    pub fn bind(&mut self, input_of: &[u32], inputs: usize) -> Result<(), ArtifactError> {
+        let ensemble = &mut self.ensemble;
+        ensemble.inputs = inputs;
+        for (index, tree) in ensemble.trees.iter().enumerate() {
+            let nodes = &mut ensemble.nodes[tree.first as usize..][..tree.nodes as usize];
+            for node in nodes {
+                let (Node::Number { input, .. } | Node::Category { input, .. }) = node else {
+                    continue;
+                };
+                *input = match input_of.get(usize::from(*input)) {
+                    Some(&bound) => known(bound, inputs),
+                    None => Err(format!(
+                        "feature is {input}, the model has {}",
+                        input_of.len()
+                    )),
+                }
+                .map_err(|problem| ArtifactError::new(format!("trees[{index}]"), problem))?;
+            }
+        }
+        if let Some(gains) = &mut ensemble.gains {
+            let mut bound = vec![0.0; inputs];
+            for (&input, &gain) in input_of.iter().zip(gains.iter()) {
+                bound[input as usize] += gain;
+            }
+            *gains = bound;
+        }
+        Ok(())
+    }
+
+    /// Multiplies each tree's leaves with its weight.
+    ///
+    /// # Errors
+    /// If there is not one finite weight for each tree.
+    pub fn weigh(&mut self, weights: &[f32]) -> Result<(), ArtifactError> {
+        let Ensemble { trees, nodes, .. } = &mut self.ensemble;
+        if weights.len() != trees.len() {
+            let problem = format!("{} weights for {} trees", weights.len(), trees.len());
+            return Err(ArtifactError::new("length", problem));
+        }
+        for (tree, (span, &weight)) in trees.iter().zip(weights).enumerate() {
+            if !weight.is_finite() {
+                let problem = format!("is {weight}, must be finite");
+                return Err(ArtifactError::new(format!("tree {tree}"), problem));
+            }
+            for node in &mut nodes[span.first as usize..][..span.nodes as usize] {
+                if let Node::Leaf { value, .. } = node {
+                    // Exact, of two 32-bit numbers.
+                    *value *= f64::from(weight);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many trees were added.
@@ -126,6 +196,9 @@ impl Builder {
         debug_assert!(output.divisor >= 1.0);
         ensemble.output = output;
         ensemble.nodes.shrink_to_fit();
+        if let Some(gains) = &mut ensemble.gains {
+            gains.resize(ensemble.inputs, 0.0);
+        }
         Ok(ensemble)
     }
 
@@ -185,10 +258,13 @@ impl Builder {
                         .map_err(|problem| (index, format!("{side} is {child}, {problem}")))?;
                 }
             }
-            let node = node.check(self.ensemble.inputs, draft.words.len(), words, left);
-            self.ensemble
-                .nodes
-                .push(node.map_err(|problem| (index, problem))?);
+            let node = node
+                .check(self.ensemble.inputs, draft.words.len(), words, left)
+                .map_err(|problem| (index, problem))?;
+            if let (Some(input), Some(&gain)) = (node.input(), draft.gains.get(index as usize)) {
+                self.ensemble.add_gain(input, gain);
+            }
+            self.ensemble.nodes.push(node);
             done += 1;
         }
         Ok(depth)
@@ -198,12 +274,25 @@ impl Builder {
     fn adopt(&mut self, child: u32, count: usize) -> Result<(), String> {
         match self.seen.get_mut(child as usize) {
             None => Err(format!("must be 0 to {}", count - 1)),
-            Some(true) => Err("which has a parent already".into()),
+            Some(true) => Err("which is the root or has a parent already".into()),
             Some(seen) => {
                 *seen = true;
                 self.order.push(child);
                 Ok(())
             }
+        }
+    }
+}
+
+impl Ensemble {
+    fn add_gain(&mut self, input: u16, gain: f32) {
+        let gains = self.gains.get_or_insert_default();
+        let input = usize::from(input);
+        if gains.len() <= input {
+            gains.resize(input + 1, 0.0);
+        }
+        if gain.is_finite() {
+            gains[input] += f64::from(gain);
         }
     }
 }

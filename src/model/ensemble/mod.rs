@@ -37,6 +37,7 @@ pub struct Ensemble {
     trees: Vec<Span>,
     nodes: Vec<Node>,
     words: Vec<u32>,
+    gains: Option<Vec<f64>>,
 }
 
 /// From the sum of the leaves to the raw score: `base + sum / divisor`.
@@ -126,6 +127,17 @@ pub enum Node {
     },
 }
 
+impl Node {
+    /// The input that a split looks at.
+    #[must_use]
+    pub fn input(&self) -> Option<u16> {
+        match *self {
+            Node::Leaf { .. } => None,
+            Node::Number { input, .. } | Node::Category { input, .. } => Some(input),
+        }
+    }
+}
+
 /// A category set's place among the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Set {
@@ -174,6 +186,22 @@ impl Ensemble {
     #[must_use]
     pub fn set(&self, set: Set) -> &[u32] {
         &self.words[set.first as usize..][..set.words as usize]
+    }
+
+    /// Per input, how many splits look at it.
+    #[must_use]
+    pub fn splits(&self) -> Vec<usize> {
+        let mut splits = vec![0; self.inputs];
+        for input in self.nodes.iter().filter_map(Node::input) {
+            splits[usize::from(input)] += 1;
+        }
+        splits
+    }
+
+    /// Per input, what its splits gained in training together, if the file told.
+    #[must_use]
+    pub fn gains(&self) -> Option<&[f64]> {
+        self.gains.as_deref()
     }
 
     /// The raw score that this sum of leaves means.
