@@ -154,8 +154,8 @@ impl Builder {
     /// Adds a tree, after checking that walking it ends at a leaf whatever the inputs are.
     ///
     /// # Errors
-    /// Names the node: children must exist, each node must have one parent, inputs must exist, numbers
-    /// must be finite, the depth be at most [`DEPTH_MAX`].
+    /// Names the node: children must exist, each node must have one parent, inputs must exist, values
+    /// must be finite and thresholds numbers, the depth be at most [`DEPTH_MAX`].
     pub fn add(&mut self, draft: &Draft) -> Result<(), ArtifactError> {
         let tree = self.trees();
         self.check_size(draft)?;
@@ -319,7 +319,7 @@ impl DraftNode {
                 zero_left,
                 ..
             } => Node::Number {
-                threshold: finite("threshold", threshold)?,
+                threshold: number("threshold", threshold)?,
                 input: known(input, inputs)?,
                 nan_left,
                 zero_left,
@@ -348,6 +348,14 @@ impl DraftNode {
             }
         })
     }
+}
+
+/// LightGBM splits the missing from all others with a threshold of plus infinity.
+fn number(name: &str, value: f64) -> Result<f64, String> {
+    if value.is_nan() {
+        return Err(format!("{name} is NaN, must be a number"));
+    }
+    Ok(value)
 }
 
 fn finite(name: &str, value: f64) -> Result<f64, String> {

@@ -101,7 +101,7 @@ pub enum Node {
     },
     /// Goes left where `value <= threshold`.
     Number {
-        /// Finite.
+        /// Not NaN; infinite where everything but NaN goes left.
         threshold: f64,
         /// Which input.
         input: u16,
@@ -196,6 +196,13 @@ impl Ensemble {
             splits[usize::from(input)] += 1;
         }
         splits
+    }
+
+    /// How many splits look at categories.
+    #[must_use]
+    pub fn categorical_splits(&self) -> usize {
+        let categorical = |node: &&Node| matches!(node, Node::Category { .. });
+        self.nodes.iter().filter(categorical).count()
     }
 
     /// Per input, what its splits gained in training together, if the file told.

@@ -24,7 +24,7 @@ pub(super) fn at_most(limit: f32) -> f64 {
     }
 }
 
-/// The largest number that rounds to less than `limit`, which is finite.
+/// The largest number that rounds to less than `limit`, which is not NaN and not minus infinity.
 pub(super) fn below(limit: f32) -> f64 {
     at_most(limit.next_down())
 }

@@ -179,7 +179,7 @@ impl TreeFile {
         let input = self.split_indices.0[i];
         let nan_left = self.default_left.0[i].0;
         match self.split_type.as_ref().map_or(0, |t| t.0[i]) {
-            0 if condition.is_finite() => Ok(DraftNode::Number {
+            0 if condition > f32::NEG_INFINITY => Ok(DraftNode::Number {
                 input,
                 threshold: single::below(condition),
                 nan_left,
@@ -188,7 +188,7 @@ impl TreeFile {
                 right,
             }),
             0 => {
-                let problem = format!("is {condition}, must be finite");
+                let problem = format!("is {condition}, must be above minus infinity");
                 Err(ArtifactError::new(
                     format!("split_conditions[{i}]"),
                     problem,
