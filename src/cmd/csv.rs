@@ -93,6 +93,15 @@ impl<'a> Records<'a> {
     }
 }
 
+/// A cell as it stands in a file.
+#[must_use]
+pub fn quoted(cell: &str) -> String {
+    if cell.contains(['"', ',', '\n', '\r']) {
+        return format!("\"{}\"", cell.replace('"', "\"\""));
+    }
+    cell.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +123,14 @@ mod tests {
         check("\u{feff}a,b\n1,2", &[&["a", "b"], &["1", "2"]]);
         check("a,b\r\n,\r\n\r\n", &[&["a", "b"], &["", ""]]);
         check("\"a,\"\"b\"\"\nc\",d\n", &[&["a,\"b\"\nc", "d"]]);
+    }
+
+    #[test]
+    fn a_quoted_cell_is_read_back() {
+        for cell in ["", "a", "a,b", "say \"x\"", "two\nlines"] {
+            let line = quoted(cell) + ",end\n";
+            check(&line, &[&[cell, "end"]]);
+        }
     }
 
     #[test]
