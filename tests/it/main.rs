@@ -8,6 +8,7 @@ mod growthbook;
 mod journal;
 mod ledger;
 mod model;
+mod readers;
 mod redis_server;
 mod simulation;
 mod sink;

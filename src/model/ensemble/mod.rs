@@ -280,3 +280,6 @@ impl Ensemble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
