@@ -452,6 +452,11 @@ fn sklearn_files_are_read_as_documented() {
     assert_eq!(score(forest(64), [above, None]), 3.5);
     assert_eq!(score(forest(32), [Some(0.1), None]), 3.5);
     assert_eq!(score(forest(64), [None, None]), 3.0);
+    let mut present = forest(32);
+    present["forest"]["trees"][0]["threshold"][0] = Value::Null;
+    present["forest"]["trees"][0]["missing_go_to_left"][0] = 0.into();
+    assert_eq!(score(present.clone(), [Some(1e300), None]), 3.0);
+    assert_eq!(score(present, [None, None]), 3.5);
     let refused = |artifact: Value, at: &str| {
         let error = load_unproven(&manifest("customer"), artifact.to_string().as_bytes());
         assert_eq!(error.unwrap_err().field(), format!("artifact.{at}"));

@@ -17,7 +17,7 @@ pub(super) fn at_most(limit: f32) -> f64 {
     // Exact: it has one bit more than a 32-bit number.
     let middle = f64::midpoint(wide(limit), wide(limit.next_up()));
     // The middle itself rounds to the even neighbour.
-    if limit.to_bits() % 2 == 0 {
+    if limit.to_bits().is_multiple_of(2) {
         middle
     } else {
         middle.next_down()

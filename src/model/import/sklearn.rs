@@ -62,7 +62,8 @@ struct Tree {
     children_left: Bounded<i32, NODES_MAX>,
     children_right: Bounded<i32, NODES_MAX>,
     feature: Bounded<i32, NODES_MAX>,
-    threshold: Bounded<f64, NODES_MAX>,
+    /// Null for plus infinity, with which scikit-learn splits the missing from all others.
+    threshold: Bounded<Option<f64>, NODES_MAX>,
     missing_go_to_left: Option<Bounded<u8, NODES_MAX>>,
     value: Bounded<f64, NODES_MAX>,
 }
@@ -152,10 +153,10 @@ impl Tree {
         // Children and features below 0 become ones that nobody has.
         let [left, right] = children.map(|child| u32::try_from(child).unwrap_or(u32::MAX));
         let feature = usize::try_from(self.feature.0[i]).ok();
-        let threshold = self.threshold.0[i];
-        let threshold = match bits {
-            Bits::Double => threshold,
-            Bits::Single => match floor(threshold) {
+        let threshold = match (self.threshold.0[i], bits) {
+            (None, _) => f64::INFINITY,
+            (Some(threshold), Bits::Double) => threshold,
+            (Some(threshold), Bits::Single) => match floor(threshold) {
                 Some(threshold) => single::at_most(threshold),
                 None => {
                     let problem = format!("is {threshold}, must be a 32-bit number");

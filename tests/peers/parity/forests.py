@@ -35,17 +35,21 @@ def _tree(tree, value):
         "children_left": tree.children_left.tolist(),
         "children_right": tree.children_right.tolist(),
         "feature": tree.feature.tolist(),
-        "threshold": tree.threshold.tolist(),
+        "threshold": _numbers(tree.threshold),
         "missing_go_to_left": tree.missing_go_to_left.astype(int).tolist(),
         "value": value.tolist(),
     }
+
+
+def _numbers(thresholds):
+    return [value if np.isfinite(value) else None for value in thresholds.tolist()]
 
 
 def _thresholds(table, trees):
     thresholds = {}
     for tree in trees:
         for column, value in zip(tree.feature, tree.threshold):
-            if column >= 0:
+            if column >= 0 and np.isfinite(value):
                 thresholds.setdefault(int(column), set()).add(float(value))
     return _numeric(table, thresholds)
 
@@ -85,7 +89,7 @@ def _histogram(model, table, names):
                 "children_left": np.where(leaf, -1, nodes["left"].astype(int)).tolist(),
                 "children_right": np.where(leaf, -1, nodes["right"].astype(int)).tolist(),
                 "feature": nodes["feature_idx"].tolist(),
-                "threshold": nodes["num_threshold"].tolist(),
+                "threshold": _numbers(nodes["num_threshold"]),
                 "missing_go_to_left": nodes["missing_go_to_left"].astype(int).tolist(),
                 "value": nodes["value"].tolist(),
             }

@@ -6,6 +6,7 @@ Exits with 1 if any leaf differs, or any answer by more than 1e-6 (of amounts: o
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -98,10 +99,12 @@ def models(full):
                 yield data, table, trainer, name
 
 
-def run(full):
+def run(full, only):
     count = 10_000 if full else 1_000
     rng = np.random.default_rng(7)
     for data, table, trainer, name in models(full):
+        if not only.search(f"{data}/{trainer}/{name}"):
+            continue
         if not full:
             table = table.first(4_000)
         trained = getattr(trainers, trainer)(table, name, rng, None if full else 40)
@@ -110,6 +113,8 @@ def run(full):
         import forests
 
         for data in ["telco", "shoppers"]:
+            if not only.search(f"{data}/sklearn"):
+                continue
             table = tables.load(data)
             for trained in forests.models(table, rng):
                 yield data, trained, compare(table, trained, count, rng)
@@ -118,10 +123,12 @@ def run(full):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--full", action="store_true", help="60 models, 10,000 rows each")
-    full = arguments.parse_args().full
+    arguments.add_argument("--only", default="", help="a pattern of DATA/TRAINER/NAME, such as bank/xgboost")
+    arguments = arguments.parse_args()
+    full, only = arguments.full, re.compile(arguments.only)
     warnings.filterwarnings("ignore")
     began, count, total, most, failed = time.monotonic(), 0, 0, 0.0, 0
-    for data, trained, (compared, wrong, difference) in run(full):
+    for data, trained, (compared, wrong, difference) in run(full, only):
         bad = wrong > 0 or not difference <= TOLERANCE
         size = len(trained.artifact) // 1000
         print(
