@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offerd::cmd::{catalog, export, keys, replay, serve, train};
+use offerd::cmd::{catalog, export, keys, model, replay, serve, train};
 
 /// Decides which offer a customer should see while waiting for a technician.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ enum Command {
     /// Work on a catalog file.
     #[command(subcommand)]
     Catalog(Catalog),
+    /// Look into model files.
+    #[command(subcommand)]
+    Model(model::Command),
     Train(train::Args),
     Replay(replay::Args),
     Export(export::Args),
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Some(Command::Catalog(Catalog::Check { file, json })) => {
             return catalog::check(&file, json);
         }
+        Some(Command::Model(command)) => return model::run(&command),
         Some(Command::Train(args)) => done(train::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).map_err(Into::into),
         Some(Command::Export(args)) => done(export::run(&args)),

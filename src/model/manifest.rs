@@ -61,6 +61,12 @@ crate::domain::vocabulary! {
         Linear = "linear",
         /// A forest that smartcore trained, in our own JSON.
         Smartcore = "smartcore",
+        /// Trees of LightGBM, in its text format.
+        Lightgbm = "lightgbm",
+        /// Trees or a weighted sum of XGBoost, in its JSON or UBJSON format.
+        Xgboost = "xgboost",
+        /// A forest or weighted sum of scikit-learn, in our own JSON.
+        Sklearn = "sklearn",
     }
 }
 

@@ -5,10 +5,10 @@
 //! A pushed file is hostile until [`load`] has accepted it; after that nothing here can fail.
 
 mod calibration;
+pub mod ensemble;
 mod error;
 mod feature;
 mod fields;
-mod forest;
 mod import;
 mod linear;
 mod load;
@@ -16,10 +16,10 @@ mod manifest;
 mod predictor;
 
 pub use calibration::Calibration;
+pub use ensemble::Ensemble;
 pub use error::{ArtifactError, LoadError, ManifestError};
 pub use feature::{Feature, Kind, Missing};
-pub use forest::{Forest, Split, Tree};
-pub use import::{write_forest, write_linear};
+pub use import::{Split, Tree, write_forest, write_linear};
 pub use linear::{Coefficient, Cross, Linear};
 pub use load::{
     ARTIFACT_BYTES_MAX, GOLDEN_TOLERANCE, MANIFEST_BYTES_MAX, Model, digest, load, load_unproven,

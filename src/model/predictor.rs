@@ -1,7 +1,7 @@
 //! A trained function with its link and calibration: what serves.
 
 use super::calibration::sigmoid;
-use super::{Batch, Calibration, Forest, Linear, Scorer, ScorerScratch};
+use super::{Batch, Calibration, Ensemble, Linear, Scorer, ScorerScratch};
 
 /// What a raw score means before any calibration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub enum Link {
     Logistic,
     /// A probability already, limited to [0, 1].
     Identity,
+    /// The logarithm of an expected count, which is taken for a probability as far as it is one.
+    Exp,
 }
 
 /// Log-odds of 0 and 1 are infinite; this is how near a predicted probability may come to them.
@@ -22,6 +24,7 @@ impl Link {
         match self {
             Link::Logistic => sigmoid(raw),
             Link::Identity => raw.clamp(0.0, 1.0),
+            Link::Exp => raw.exp().min(1.0),
         }
     }
 
@@ -30,8 +33,9 @@ impl Link {
     pub fn margin(self, raw: f64) -> f64 {
         match self {
             Link::Logistic => raw,
-            Link::Identity => {
-                let p = raw.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
+            Link::Identity | Link::Exp => {
+                let p = self.probability(raw);
+                let p = p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
                 (p / (1.0 - p)).ln()
             }
         }
@@ -43,8 +47,8 @@ impl Link {
 pub enum Function {
     /// A weighted sum.
     Linear(Linear),
-    /// An average over trees.
-    Forest(Forest),
+    /// Trees, averaged or added up.
+    Forest(Ensemble),
 }
 
 impl Function {
@@ -62,7 +66,7 @@ impl Function {
     pub fn link(&self) -> Link {
         match self {
             Function::Linear(linear) => linear.link,
-            Function::Forest(_) => Link::Identity,
+            Function::Forest(forest) => forest.output().link,
         }
     }
 }

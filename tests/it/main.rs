@@ -10,6 +10,7 @@ mod growthbook;
 mod journal;
 mod ledger;
 mod model;
+mod readers;
 mod redis_server;
 mod server;
 mod simulation;
