@@ -336,6 +336,8 @@ fn build(
         salt: state.salt,
         catalog: Arc::clone(catalog),
         model: Arc::new(model),
+        canary: None,
+        shadow: None,
     })
 }
 

@@ -109,6 +109,8 @@ fn snapshot(offer: Offer) -> Snapshot {
     Snapshot {
         epoch: 184,
         salt: 1,
+        canary: None,
+        shadow: None,
         catalog: Arc::new(catalog),
         model: Arc::new(LiveModel {
             name: "propensity".into(),
