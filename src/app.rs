@@ -29,6 +29,7 @@ use crate::serve::admission::Admission;
 use crate::serve::auth::{Auth, Port};
 use crate::serve::keys::Keys;
 use crate::serve::{self, Public, Service};
+use crate::telemetry::tally::Tallies;
 use crate::telemetry::{self, Metrics};
 
 /// What comes with the program.
@@ -43,6 +44,9 @@ const SHIP_ON_EXIT: Duration = Duration::from_secs(3);
 
 /// How often the ledger forgets what is over: 256 calls see every account.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often new models are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +102,7 @@ pub struct App {
 
 /// What outlives the listeners.
 struct Shared {
+    control: Arc<Control>,
     journal: Journal,
     sink: Option<Arc<SinkHandle>>,
     ready: Arc<AtomicBool>,
@@ -133,11 +138,15 @@ impl App {
         let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
         let file = catalog_text(&config.catalog.file)?;
         let control_dir = data.join("control");
+        config.models.check().map_err(|e| setting("models", e))?;
+        let tallies = Arc::new(Tallies::default());
         let control = Control::start(
             control_dir.clone(),
             file.as_deref(),
             SHIPPED,
             journal.clone(),
+            config.models.clone(),
+            Arc::clone(&tallies),
             serve::now(),
         )?;
         let control = Arc::new(control);
@@ -152,7 +161,8 @@ impl App {
             metrics,
             config.decisions.clone(),
             config.tokens.clone(),
-        );
+        )
+        .counting(tallies);
         let ready = Arc::new(AtomicBool::new(false));
         let is_ready: Arc<dyn Fn() -> bool + Send + Sync> = {
             let ready = Arc::clone(&ready);
@@ -178,6 +188,10 @@ impl App {
             sink: sink.clone(),
             render: Box::new(move || render.render()),
             ready: is_ready,
+            who: {
+                let auth = auth.clone();
+                Box::new(move |headers| auth.admin_name(headers))
+            },
             authorize: Box::new(move |headers| auth.admin(headers).map_err(|e| e.to_string())),
             now: serve::now,
         }));
@@ -199,14 +213,18 @@ impl App {
             every(EXPIRE_EVERY, stopping.clone(), move || {
                 ledger.expire(serve::now())
             }),
+            every(WATCH_EVERY, stopping.clone(), {
+                let control = Arc::clone(&control);
+                move || control.tick(serve::now())
+            }),
             every(telemetry::UPKEEP, stopping.clone(), move || {
                 upkeep.run_upkeep()
             }),
         ];
         if !config.catalog.file.as_os_str().is_empty() {
-            let watching = watch_catalog(config.catalog.file.clone(), control);
+            let watching = watch_catalog(config.catalog.file.clone(), Arc::clone(&control));
             let poll = Duration::from_millis(config.catalog.poll_ms.max(10));
-            tasks.push(every(poll, stopping, watching));
+            tasks.push(every(poll, stopping.clone(), watching));
         }
         ready.store(true, Ordering::Relaxed);
         health
@@ -218,6 +236,7 @@ impl App {
                 .await;
         }
         let shared = Shared {
+            control,
             journal,
             sink,
             ready,
@@ -248,6 +267,7 @@ impl App {
     /// Says "not ready", finishes what is in flight, and puts everything on disk.
     pub async fn stop(self) {
         let Shared {
+            control,
             journal,
             sink,
             ready,
@@ -265,6 +285,9 @@ impl App {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task panicked");
             }
+        }
+        if let Err(error) = control.stop() {
+            tracing::warn!(%error, "this will look like a crash at the next start");
         }
         journal.close().await;
         if let Some(sink) = sink {

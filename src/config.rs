@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::registry::ModelsConfig;
 use crate::journal::JournalConfig;
 use crate::journal::sink::RedisConfig;
 use crate::ledger::LedgerConfig;
@@ -42,6 +43,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// The catalog file.
     pub catalog: CatalogConfig,
+    /// How pushed models are taken in and watched.
+    pub models: ModelsConfig,
     /// The journal.
     pub journal: JournalConfig,
     /// Where the journal is shipped; nowhere without a `url`.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::control::replay::{Replayed, Replayer};
-use crate::control::{CatalogOutcome, Control, ModelInfo, Shipped};
+use crate::control::{CatalogOutcome, Control, Shipped};
 use crate::domain::{DecisionId, Entry, EntryKind, Millis};
 use crate::journal::sink::SinkHandle;
 use crate::journal::{Journal, Position};
@@ -45,6 +45,8 @@ pub struct Parts {
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Whether the caller may be here, by the value of their `Authorization` header.
     pub authorize: Box<dyn Fn(&http::HeaderMap) -> Result<(), String> + Send + Sync>,
+    /// Who a caller that may be here says they are, for people who look at it later.
+    pub who: Box<dyn Fn(&http::HeaderMap) -> String + Send + Sync>,
     /// The clock.
     pub now: fn() -> Millis,
 }
@@ -133,28 +135,6 @@ impl Operator {
             );
         }
         Ok(outcome)
-    }
-
-    /// Checks a model and makes it live.
-    ///
-    /// # Errors
-    /// Why it was refused.
-    pub fn put_model(
-        &self,
-        name: &str,
-        version: &str,
-        manifest: &[u8],
-        artifact: &[u8],
-    ) -> Result<(ModelInfo, u64), Problem> {
-        let manifest = std::str::from_utf8(manifest)
-            .map_err(|e| Problem::malformed(format!("not UTF-8: {e}")).about("manifest"))?;
-        let now = (self.parts.now)();
-        let (info, epoch) = self
-            .parts
-            .control
-            .put_model(name, version, manifest, artifact, now)?;
-        tracing::info!(epoch, model = %format!("{name}@{version}"), "model is live");
-        Ok((info, epoch))
     }
 
     /// The record of a decision. Reads the journal: not for a hot path.
