@@ -315,16 +315,6 @@ impl<D: Folder> Control<D> {
     }
 }
 
-pub(super) fn build(
-    catalog: &Arc<Catalog>,
-    models: &Models,
-    state: &State,
-    config: &ModelsConfig,
-) -> Result<Snapshot, ControlError> {
-    let model = Arc::new(bind::bind(&models.live, catalog)?);
-    trials(catalog, models, state, config, model)
-}
-
 /// A snapshot with that live model, and the canary and the shadow beside it.
 fn trials(
     catalog: &Arc<Catalog>,

@@ -61,8 +61,8 @@ pub struct Counts {
     pub value: i64,
     /// Sum of the squares of that, event by event.
     pub value_squares: f64,
-    /// How long deciding took, by bucket.
-    durations: Vec<u64>,
+    /// How many decisions took how long, by bucket; see [`Counts::p99`].
+    pub durations: Vec<u64>,
 }
 
 /// What one decision adds.
