@@ -19,14 +19,14 @@ use tonic_health::server::HealthReporter;
 
 use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
-use crate::control::{Control, ControlError, Shipped};
+use crate::control::{Control, ControlError, Settings, Shipped};
 use crate::domain::Millis;
 use crate::journal::sink::{Sink, SinkHandle};
 use crate::journal::{Journal, OpenError, Position};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener};
 use crate::serve::admission::Admission;
-use crate::serve::auth::{Auth, Port};
+use crate::serve::auth::Auth;
 use crate::serve::keys::Keys;
 use crate::serve::{self, Public, Service};
 use crate::telemetry::tally::Tallies;
@@ -117,36 +117,26 @@ impl App {
     pub async fn start(config: Config) -> Result<App, StartError> {
         config.check()?;
         let auth = Auth::new(config.auth.clone()).map_err(|e| setting("auth", e))?;
-        for (port, address) in [
-            (Port::Public, config.public.address),
-            (Port::Admin, config.admin.address),
-        ] {
-            config
-                .auth
-                .check_binding(port, address)
-                .map_err(|e| setting("auth", e))?;
-        }
         // Ports first: a second server on them should not have touched anything.
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
         let admin = Listener::bind(config.admin.address, config.admin.limits.clone())?;
         let data = &config.node.data;
-        let ledger = {
-            config.ledger.check().map_err(|e| setting("ledger", e))?;
-            Arc::new(Ledger::new(config.ledger.clone()))
-        };
+        let ledger = Arc::new(Ledger::new(config.ledger));
         let journal = open_journal(&config, &ledger)?;
         let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
         let file = catalog_text(&config.catalog.file)?;
         let control_dir = data.join("control");
-        config.models.check().map_err(|e| setting("models", e))?;
         let tallies = Arc::new(Tallies::default());
         let control = Control::start(
             control_dir.clone(),
             file.as_deref(),
             SHIPPED,
             journal.clone(),
-            config.models.clone(),
-            Arc::clone(&tallies),
+            Settings {
+                horizon_ms: config.ledger.horizon_ms(),
+                models: config.models.clone(),
+                tallies: Arc::clone(&tallies),
+            },
             serve::now(),
         )?;
         let control = Arc::new(control);
@@ -223,7 +213,7 @@ impl App {
         ];
         if !config.catalog.file.as_os_str().is_empty() {
             let watching = watch_catalog(config.catalog.file.clone(), Arc::clone(&control));
-            let poll = Duration::from_millis(config.catalog.poll_ms.max(10));
+            let poll = Duration::from_millis(config.catalog.poll_ms);
             tasks.push(every(poll, stopping.clone(), watching));
         }
         ready.store(true, Ordering::Relaxed);

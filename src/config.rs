@@ -3,6 +3,7 @@
 //! `offerd.toml` at the root of the repository lists every setting at its default; a test keeps it
 //! true. Unknown keys are errors. The file says what the server is, flags say how this process runs.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +18,7 @@ use crate::ledger::LedgerConfig;
 use crate::listener::ListenerConfig;
 use crate::serve::DecisionConfig;
 use crate::serve::admission::AdmissionConfig;
-use crate::serve::auth::AuthConfig;
+use crate::serve::auth::{AuthConfig, Port};
 use crate::serve::deadline::DeadlineConfig;
 use crate::serve::token::TokenConfig;
 
@@ -182,14 +183,10 @@ pub enum ConfigError {
         /// What is wrong, and where.
         message: String,
     },
-    /// A setting is outside its range.
-    #[error("{key}: {message}")]
-    Setting {
-        /// Such as `node.id`.
-        key: &'static str,
-        /// What it must be.
-        message: String,
-    },
+    /// A setting is outside its range, or two do not go together.
+    /// The message begins with the setting's full path, such as `node.id`.
+    #[error("{0}")]
+    Setting(String),
 }
 
 impl Config {
@@ -211,28 +208,109 @@ impl Config {
         })
     }
 
-    /// Looks at what the types cannot say.
+    /// Looks at what the types cannot say: every part's own check, then what one part asks of another.
     ///
     /// # Errors
-    /// The first setting that is outside its range.
+    /// The first setting that is outside its range, by its full path.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let id = &self.node.id;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if id.is_empty() || id.len() > 32 || !id.bytes().all(plain) {
-            return Err(ConfigError::Setting {
-                key: "node.id",
-                message: format!("expected 1 to 32 letters, digits, - and _, found {id:?}"),
-            });
+        self.node.check()?;
+        part("public.limits.", self.public.limits.check())?;
+        part("admin.limits.", self.admin.limits.check())?;
+        part("auth.", self.auth.check())?;
+        part("admission.", self.admission.check())?;
+        part("decisions.", self.decisions.check())?;
+        part("deadlines.", self.deadlines.check())?;
+        part("tokens.", self.tokens.check())?;
+        part("models.", self.models.check())?;
+        part("", self.journal.check())?;
+        part("", self.redis.check())?;
+        part("ledger.", self.ledger.check())?;
+        self.catalog.check()?;
+        self.log.check()?;
+        self.check_memory()?;
+        self.check_ports()
+    }
+
+    /// A start rebuilds the ledger from the journal: what is no longer there would not count.
+    fn check_memory(&self) -> Result<(), ConfigError> {
+        let (ledger, journal) = (self.ledger.horizon_days, self.journal.retain_days);
+        if ledger <= journal {
+            return Ok(());
         }
-        for (key, limits) in [
-            ("public.limits", &self.public.limits),
-            ("admin.limits", &self.admin.limits),
+        let message = format!("is {ledger}; it must be at most journal.retain_days, {journal}");
+        Err(setting("ledger.horizon_days", message))
+    }
+
+    /// Ports that strangers reach are guarded, and the two are two.
+    fn check_ports(&self) -> Result<(), ConfigError> {
+        let (public, admin) = (self.public.address, self.admin.address);
+        for (key, port, address) in [
+            ("public.address", Port::Public, public),
+            ("admin.address", Port::Admin, admin),
         ] {
-            limits.check().map_err(|e| ConfigError::Setting {
-                key,
-                message: e.to_string(),
-            })?;
+            let bound = self.auth.check_binding(port, address);
+            bound.map_err(|error| setting(key, error))?;
+        }
+        // Port 0 is whichever is free.
+        if public == admin && public.port() != 0 {
+            let message = format!("is {admin}, which is public.address; choose another port");
+            return Err(setting("admin.address", message));
         }
         Ok(())
     }
+}
+
+impl NodeConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let id = &self.id;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if id.is_empty() || id.len() > 32 || !id.bytes().all(plain) {
+            let message = format!("expected 1 to 32 letters, digits, - and _, found {id:?}");
+            return Err(setting("node.id", message));
+        }
+        if self.data.as_os_str().is_empty() {
+            return Err(setting("node.data", "expected a folder, found none"));
+        }
+        range("node.threads", self.threads as u64, 0, THREADS_MAX)
+    }
+}
+
+impl CatalogConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        range("catalog.poll_ms", self.poll_ms, 10, 3_600_000)
+    }
+}
+
+impl LogConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let filter = tracing_subscriber::EnvFilter::try_new(&self.filter);
+        filter.map(|_| ()).map_err(|error| {
+            let found = &self.filter;
+            let message = format!("expected a level or directives, found {found:?}: {error}");
+            setting("log.filter", message)
+        })
+    }
+}
+
+/// More threads than any machine has processors are a typing error.
+const THREADS_MAX: u64 = 1_024;
+
+fn setting(key: &str, message: impl Display) -> ConfigError {
+    ConfigError::Setting(format!("{key}: {message}"))
+}
+
+fn range(key: &str, found: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&found) {
+        return Ok(());
+    }
+    Err(setting(
+        key,
+        format!("expected {min} to {max}, found {found}"),
+    ))
+}
+
+/// What a part says about its own section. Parts begin with the setting's name; the journal and the
+/// sink, which can be opened without this file, with its full path.
+fn part<E: Display>(path: &str, checked: Result<(), E>) -> Result<(), ConfigError> {
+    checked.map_err(|error| ConfigError::Setting(format!("{path}{error}")))
 }

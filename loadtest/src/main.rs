@@ -1,3 +1,38 @@
 //! The load harness: a client like any other.
+//!
+//! It knows the server only by the published contract, over HTTP or gRPC, so that what it measures
+//! and proves is what any caller gets. Exit codes: 0 done, 1 failed, 2 wrong use.
 
-fn main() {}
+mod drive;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Drives an offerd server as its callers would.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Drive(drive::Args),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let result = match &command {
+        Command::Drive(args) => drive::run(args),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::from(if error.is::<drive::WrongUse>() { 2 } else { 1 })
+        }
+    }
+}

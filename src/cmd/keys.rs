@@ -10,7 +10,7 @@ use crate::serve::api_key::{self, KeyDigest, KeyKind};
 use crate::serve::key_file::{self, KeysError};
 use crate::serve::keys::Keys;
 
-/// Arguments of `offerd keys`.
+/// Make API keys; list and rotate the keys that sign tokens.
 #[derive(Debug, Args)]
 pub struct KeysArgs {
     #[command(subcommand)]

@@ -11,6 +11,6 @@ pub mod replay;
 mod state;
 mod store;
 
-pub use plane::{CatalogOutcome, Control, ControlError, Live, Shipped};
+pub use plane::{CatalogOutcome, Control, ControlError, Live, Settings, Shipped};
 pub use state::ModelRef;
 pub use store::StoreError;

@@ -96,13 +96,23 @@ pub struct CatalogOutcome {
     pub diff: CatalogDiff,
 }
 
+/// What the control plane keeps to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the ledger remembers: no catalog is taken whose caps look back further.
+    pub horizon_ms: i64,
+    /// How models are taken in.
+    pub models: ModelsConfig,
+    /// Where the data path counts what models do.
+    pub tallies: Arc<Tallies>,
+}
+
 /// The writing end of the snapshot pointer.
 pub struct Control<D: Folder = RealDisk> {
     pub(super) live: Live,
     pub(super) store: Store<D>,
     pub(super) journal: Journal,
-    pub(super) config: ModelsConfig,
-    pub(super) tallies: Arc<Tallies>,
+    pub(super) settings: Settings,
     pub(super) shipped: Arc<Model>,
     inner: Mutex<Inner>,
 }
@@ -146,12 +156,11 @@ impl Control {
         file: Option<&str>,
         shipped: Shipped,
         journal: Journal,
-        config: ModelsConfig,
-        tallies: Arc<Tallies>,
+        settings: Settings,
         now: Millis,
     ) -> Result<Control, ControlError> {
         let store = Store::open(dir)?;
-        Control::on(store, file, shipped, journal, config, tallies, now)
+        Control::on(store, file, shipped, journal, settings, now)
     }
 }
 
@@ -162,18 +171,18 @@ impl<D: Folder> Control<D> {
         file: Option<&str>,
         shipped: Shipped,
         journal: Journal,
-        config: ModelsConfig,
-        tallies: Arc<Tallies>,
+        settings: Settings,
         now: Millis,
     ) -> Result<Control<D>, ControlError> {
         let mut state = store.state()?.unwrap_or_else(State::fresh);
         let catalog = choose_catalog(&store, &mut state, file, shipped.catalog)?;
         let shipped = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
         let shipped = Arc::new(shipped);
+        catalog::check_horizon(&catalog, settings.horizon_ms)?;
         state.epoch += 1;
-        after_crashes(&mut state, &config, now);
+        after_crashes(&mut state, &settings.models, now);
         let models = boot(&store, &catalog, &shipped, &mut state, now);
-        let snapshot = build_or_prior(&catalog, &models, &state, &config)?;
+        let snapshot = build_or_prior(&catalog, &models, &state, &settings.models)?;
         let new_notes = state.stages.notes.iter().filter(|note| note.at == now.0);
         let alarms = new_notes
             .map(|note| format!("{} does not serve: {}", note.model, note.why))
@@ -181,7 +190,7 @@ impl<D: Folder> Control<D> {
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
         for model in [Some(&snapshot.model), snapshot.canary.as_ref().map(|c| &c.model)] {
-            model.into_iter().for_each(|m| drop(tallies.list(&m.label)));
+            model.into_iter().for_each(|m| drop(settings.tallies.list(&m.label)));
         }
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let inner = Mutex::new(Inner {
@@ -197,8 +206,7 @@ impl<D: Folder> Control<D> {
             live,
             store,
             journal,
-            config,
-            tallies,
+            settings,
             shipped,
             inner,
         };
@@ -230,6 +238,7 @@ impl<D: Folder> Control<D> {
         now: Millis,
     ) -> Result<CatalogOutcome, ControlError> {
         let new = catalog::read(text)?;
+        catalog::check_horizon(&new, self.settings.horizon_ms)?;
         let mut inner = self.lock();
         let diff = catalog::diff(&inner.catalog, &new);
         let unchanged = new.digest == inner.catalog.digest;
@@ -238,7 +247,7 @@ impl<D: Folder> Control<D> {
             state.file_digest = Some(new.digest.clone());
         }
         if dry_run || unchanged {
-            build_or_prior(&new, &inner.models, &state, &self.config)?;
+            build_or_prior(&new, &inner.models, &state, &self.settings.models)?;
             let epoch = inner.state.epoch;
             if !dry_run {
                 self.store.save(&state)?;
@@ -253,7 +262,7 @@ impl<D: Folder> Control<D> {
         }
         state.catalog = Some(new.digest.clone());
         state.epoch += 1;
-        let snapshot = build_or_prior(&new, &inner.models, &state, &self.config)?;
+        let snapshot = build_or_prior(&new, &inner.models, &state, &self.settings.models)?;
         self.store.keep_catalog(&new)?;
         self.swap(&mut inner, snapshot, state)?;
         inner.catalog = Arc::clone(&new);

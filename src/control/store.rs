@@ -81,6 +81,12 @@ impl<D: Folder> Store<D> {
         Ok(Store { disk, dir, state })
     }
 
+    /// The disk it is on.
+    #[cfg(test)]
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
     /// What served last; `None` in a new folder.
     pub fn state(&self) -> Result<Option<State>, StoreError> {
         let damaged = || io::Error::new(io::ErrorKind::InvalidData, "the file is damaged");

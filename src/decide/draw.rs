@@ -21,12 +21,13 @@ pub(super) fn slate(
     scratch: &mut Scratch,
 ) -> f64 {
     let mut joint = 1.0;
+    let mut open = None;
     for rank in 1..=wanted.count.min(placement.count_max) {
         let Some(tier) = compete(snapshot, scratch) else {
             break;
         };
         odds(&placement.explorer, scratch);
-        if rank == 1 || tier_opens(scratch) {
+        if open.replace(tier) != Some(tier) {
             write_odds(scratch);
         }
         let u = uniform(request.decision, snapshot.salt, ask, rank);
@@ -86,15 +87,6 @@ fn odds(explorer: &Explorer, scratch: &mut Scratch) {
     scratch.odds.clear();
     scratch.odds.resize(scratch.scores.len(), 0.0);
     explorer.fill(&scratch.scores, &mut scratch.odds);
-}
-
-/// Whether none of those who compete now has odds on record yet: a lower tier comes up.
-fn tier_opens(scratch: &Scratch) -> bool {
-    scratch.competing.iter().all(|&i| {
-        let candidate = scratch.running[i as usize].candidate;
-        let verdict = scratch.decision.candidates[candidate as usize].verdict;
-        matches!(verdict, Verdict::Eligible { odds, .. } if odds == 0.0)
-    })
 }
 
 /// Writes the odds of the first draw of a tier into the verdicts.

@@ -106,7 +106,8 @@ impl<'a> Views<'a> {
     }
 }
 
-/// The reason of the candidate that got furthest, which is the one worth telling.
+/// The reason worth telling: care, if that is why something was withheld; else that of the candidate
+/// that got furthest.
 fn why_empty(decision: &Decision, outcome: &PlacementDecision) -> Option<Exclusion> {
     if !outcome.choices.is_empty() {
         return None;
@@ -118,7 +119,33 @@ fn why_empty(decision: &Decision, outcome: &PlacementDecision) -> Option<Exclusi
             Verdict::Excluded(reason) => reason,
             Verdict::Eligible { .. } => Exclusion::LostOnScore,
         });
-    Some(reasons.max().unwrap_or(Exclusion::NoCandidates))
+    Some(
+        reasons
+            .max_by_key(|r| reach(*r))
+            .unwrap_or(Exclusion::NoCandidates),
+    )
+}
+
+/// How far a candidate got that left the running for this reason.
+fn reach(reason: Exclusion) -> u8 {
+    const STAGES: [Exclusion; 14] = [
+        Exclusion::PhaseMismatch,
+        Exclusion::NotStarted,
+        Exclusion::Ended,
+        Exclusion::OutsideDaypart,
+        Exclusion::ChannelUnsupported,
+        Exclusion::TriggerMissing,
+        Exclusion::RuleNotMet,
+        Exclusion::AlreadyOwned,
+        Exclusion::NoConsent,
+        Exclusion::CapCustomer,
+        Exclusion::NotFulfillable,
+        Exclusion::ExcludedLabel,
+        Exclusion::Duplicate,
+        Exclusion::CareOnly,
+    ];
+    let stage = STAGES.iter().position(|s| *s == reason);
+    stage.map_or(u8::MAX, |stage| u8::try_from(stage).expect("a short list"))
 }
 
 impl Scratch {

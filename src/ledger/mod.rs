@@ -54,7 +54,8 @@ pub struct LedgerConfig {
     /// time are forgotten, and their exposures counted. Every stripe keeps to its share of the limit:
     /// stripes fill unevenly, so the first customers go at about nine tenths of it.
     pub customers_max: u32,
-    /// How long an exposure is remembered, 1 to 400 days. No cap's window can be longer.
+    /// How long an exposure is remembered, 1 to 400 days, and no longer than the journal keeps what
+    /// the ledger is rebuilt from. No cap's window can be longer. Default 35, as the journal's.
     pub horizon_days: u32,
 }
 
@@ -63,7 +64,7 @@ impl Default for LedgerConfig {
         LedgerConfig {
             exposures_per_customer_max: 64,
             customers_max: 5_000_000,
-            horizon_days: 90,
+            horizon_days: 35,
         }
     }
 }

@@ -59,6 +59,32 @@ impl Default for AdmissionConfig {
     }
 }
 
+impl AdmissionConfig {
+    /// Checks that every setting is within its range.
+    ///
+    /// # Errors
+    ///
+    /// Names the first one that is not.
+    pub fn check(&self) -> Result<(), AdmissionConfigError> {
+        let (decision, other) = (self.decision_share_percent, self.other_share_percent);
+        for (field, found, min, max) in [
+            ("in_flight_max", self.in_flight_max, 1, 1 << 20),
+            ("decision_share_percent", decision, 1, 100),
+            ("other_share_percent", other, 1, decision),
+        ] {
+            if !(min..=max).contains(&found) {
+                return Err(AdmissionConfigError {
+                    field,
+                    found,
+                    min,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A setting outside its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {found}; it must be from {min} to {max}")]
@@ -108,21 +134,8 @@ impl Admission {
     ///
     /// Names the first setting that is out of range.
     pub fn new(config: &AdmissionConfig) -> Result<Admission, AdmissionConfigError> {
+        config.check()?;
         let (decision, other) = (config.decision_share_percent, config.other_share_percent);
-        for (field, found, min, max) in [
-            ("in_flight_max", config.in_flight_max, 1, 1 << 20),
-            ("decision_share_percent", decision, 1, 100),
-            ("other_share_percent", other, 1, decision),
-        ] {
-            if !(min..=max).contains(&found) {
-                return Err(AdmissionConfigError {
-                    field,
-                    found,
-                    min,
-                    max,
-                });
-            }
-        }
         // A share rounds up, so that none is nothing.
         let share = |percent: usize| (config.in_flight_max * percent).div_ceil(100);
         let inner = Inner {

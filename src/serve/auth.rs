@@ -54,7 +54,9 @@ pub enum AuthConfigError {
         found: usize,
     },
     /// One key twice, possibly as two kinds.
-    #[error("{digest} is listed twice; a key has one kind")]
+    #[error(
+        "secret_keys, publishable_keys, admin_keys: {digest} is listed twice; a key has one kind"
+    )]
     Twice {
         /// The key's digest.
         digest: KeyDigest,
@@ -113,7 +115,12 @@ impl AuthConfig {
         !self.secret_keys.is_empty() || !self.publishable_keys.is_empty()
     }
 
-    fn check(&self) -> Result<(), AuthConfigError> {
+    /// Checks that the lists are short enough, name no key twice, and hold origins as browsers write them.
+    ///
+    /// # Errors
+    ///
+    /// See [`AuthConfigError`].
+    pub fn check(&self) -> Result<(), AuthConfigError> {
         for (field, found) in [
             ("secret_keys", self.secret_keys.len()),
             ("publishable_keys", self.publishable_keys.len()),

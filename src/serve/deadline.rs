@@ -33,6 +33,48 @@ impl Default for DeadlineConfig {
     }
 }
 
+/// A setting outside its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {found}; it must be from {min} to {max}")]
+pub struct DeadlineConfigError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// What it was set to.
+    pub found: u32,
+    /// The smallest value that works.
+    pub min: u32,
+    /// The largest.
+    pub max: u32,
+}
+
+/// A minute: no page waits so long for an offer.
+const DEFAULT_MS_MAX: u32 = 60_000;
+
+impl DeadlineConfig {
+    /// Checks that every setting is within its range.
+    ///
+    /// # Errors
+    ///
+    /// Names the first one that is not.
+    pub fn check(&self) -> Result<(), DeadlineConfigError> {
+        for (field, found, min, max) in [
+            ("default_ms", self.default_ms, 1, DEFAULT_MS_MAX),
+            // More than the default would mean that the model never scores.
+            ("model_ms_min", self.model_ms_min, 0, self.default_ms),
+        ] {
+            if !(min..=max).contains(&found) {
+                return Err(DeadlineConfigError {
+                    field,
+                    found,
+                    min,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A `grpc-timeout` header that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("grpc-timeout must be 1 to 8 digits and one of the units H, M, S, m, u, n")]

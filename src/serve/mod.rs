@@ -22,5 +22,5 @@ pub mod wire;
 
 pub use grpc::routes;
 pub use http::{Public, router};
-pub use service::{Asked, DecisionConfig, Service, Tracked};
+pub use service::{Asked, DecisionConfig, DecisionConfigError, Service, Tracked};
 pub use stamp::now;

@@ -28,7 +28,7 @@ use crate::domain::{
     Request, Shown,
 };
 use crate::journal::{Appended, Journal};
-use crate::ledger::Ledger;
+use crate::ledger::{HOLD_MS_MAX, Ledger};
 use crate::telemetry::tally::{Made, Tallies};
 use crate::telemetry::{EventResult, Metrics, Outcome};
 
@@ -45,6 +45,31 @@ impl Default for DecisionConfig {
         DecisionConfig {
             hold_ms: 30 * 60_000,
         }
+    }
+}
+
+/// A setting outside its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("hold_ms is {found}; it must be from {HOLD_MS_MIN} to {HOLD_MS_MAX}")]
+pub struct DecisionConfigError {
+    /// What it was set to.
+    pub found: u32,
+}
+
+/// A second: sooner no page has shown what it was answered, and two of them would pass a cap together.
+const HOLD_MS_MIN: i64 = 1_000;
+
+impl DecisionConfig {
+    /// Checks that every setting is within its range.
+    ///
+    /// # Errors
+    /// A hold that the ledger could not keep, or that would be none.
+    pub fn check(&self) -> Result<(), DecisionConfigError> {
+        let found = self.hold_ms;
+        if (HOLD_MS_MIN..=HOLD_MS_MAX).contains(&i64::from(found)) {
+            return Ok(());
+        }
+        Err(DecisionConfigError { found })
     }
 }
 

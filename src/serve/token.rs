@@ -178,7 +178,51 @@ impl Default for TokenConfig {
     }
 }
 
+/// A setting outside its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {found}; it must be from {min} to {max}")]
+pub struct TokenConfigError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// What it was set to.
+    pub found: u32,
+    /// The smallest value that works.
+    pub min: u32,
+    /// The largest.
+    pub max: u32,
+}
+
+/// 400 days: no attribution window looks back further.
+const AGE_S_MAX: u32 = 400 * 24 * 3_600;
+/// An hour: clocks further apart are broken, and so would be every token's age.
+const LEEWAY_S_MAX: u32 = 3_600;
+
 impl TokenConfig {
+    /// Checks that every setting is within its range.
+    ///
+    /// # Errors
+    ///
+    /// Names the first one that is not.
+    pub fn check(&self) -> Result<(), TokenConfigError> {
+        let age = |field, found| (field, found, 1, AGE_S_MAX);
+        for (field, found, min, max) in [
+            age("impression_age_s_max", self.impression_age_s_max),
+            age("click_age_s_max", self.click_age_s_max),
+            age("conversion_age_s_max", self.conversion_age_s_max),
+            ("leeway_s", self.leeway_s, 0, LEEWAY_S_MAX),
+        ] {
+            if !(min..=max).contains(&found) {
+                return Err(TokenConfigError {
+                    field,
+                    found,
+                    min,
+                    max,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn age_s_max(&self, event: EventType) -> u32 {
         match event {
             EventType::Impression | EventType::Viewable => self.impression_age_s_max,

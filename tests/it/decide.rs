@@ -298,3 +298,51 @@ fn a_record_makes_the_same_decision_again() {
     }
     assert!(shown > 1_000, "only {shown} offers were shown");
 }
+
+#[test]
+fn odds_on_record_are_those_of_the_first_draw_of_a_tier() {
+    let house = catalog("kind = \"deterministic\"").replacen("\"auction\"", "\"house\"", 2);
+    let snapshot = support::by_prior(&house);
+    let mut scratch = Scratch::default();
+    let mut request = support::request(1);
+    request.placements = ask("p", 4);
+    let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
+    let shown: Vec<u32> = decision.choices.iter().map(|c| c.offer.0).collect();
+    assert_eq!(shown, [2, 3, 0, 1], "the auction tier, then the house's");
+    let odds = decision.candidates.iter().map(|c| match c.verdict {
+        Verdict::Eligible { odds, .. } => odds,
+        Verdict::Excluded(reason) => panic!("{reason}"),
+    });
+    assert_eq!(
+        odds.collect::<Vec<_>>(),
+        [1.0, 0.0, 1.0, 0.0],
+        "drawn first of its tier or not"
+    );
+}
+
+#[test]
+fn an_empty_placement_tells_the_reason_that_matters() {
+    let (shown, _) = demo(|r| {
+        r.customer.care = Care {
+            open_issue: true,
+            ..Care::default()
+        };
+        r.placements = ask("eta_strip", 1);
+    });
+    assert!(shown.iter().all(|c| *c == OfferClass::Care));
+    let text = catalog("kind = \"deterministic\"") + "[care]\nopen_issue = true\n";
+    let snapshot = support::by_prior(&text);
+    let mut request = support::request(5);
+    request.customer.care = Care {
+        open_issue: true,
+        ..Care::default()
+    };
+    request.placements = vec![PlacementAsk {
+        id: "p",
+        count: 1,
+        exclude_offers: vec!["o0"],
+    }];
+    let mut scratch = Scratch::default();
+    let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
+    assert_eq!(decision.placements[0].no_offer, Some(Exclusion::CareOnly));
+}

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod catalog;
+mod config;
 mod decide;
 mod explore;
 mod growthbook;

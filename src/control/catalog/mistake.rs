@@ -35,6 +35,11 @@ impl Mistakes {
         &self.0
     }
 
+    /// These; `None` where there are none.
+    pub(super) fn of(mistakes: Vec<Mistake>) -> Option<Mistakes> {
+        (!mistakes.is_empty()).then_some(Mistakes(mistakes))
+    }
+
     /// Mistakes that concern the text as a whole, told without a reader.
     pub(super) fn one(line: Option<(u32, u32)>, message: String) -> Mistakes {
         Mistakes(vec![Mistake {

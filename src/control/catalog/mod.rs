@@ -11,6 +11,7 @@ mod compile;
 mod diff;
 mod fields;
 mod file;
+mod horizon;
 mod json;
 pub mod limits;
 mod mistake;
@@ -19,6 +20,7 @@ mod tree;
 use std::sync::Arc;
 
 pub use diff::{CatalogDiff, Changed, EntryDiff, diff};
+pub use horizon::check_horizon;
 pub use json::to_json;
 pub use mistake::{Mistake, Mistakes};
 

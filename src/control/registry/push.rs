@@ -118,15 +118,15 @@ impl<D: Folder> Control<D> {
     /// What serves goes on serving.
     pub fn push(&self, push: &Push<'_>, now: Millis) -> Result<Staged, ControlError> {
         let path = named(push.name, push.version)?;
-        verify(&self.config, push.name, push.version, push.manifest, push.signature)?;
-        let stage = push.stage.unwrap_or_else(|| self.config.stage());
+        verify(&self.settings.models, push.name, push.version, push.manifest, push.signature)?;
+        let stage = push.stage.unwrap_or_else(|| self.settings.models.stage());
         let (model, trial) = apart(|| {
             let model = Arc::new(crate::model::load(push.manifest, push.artifact)?);
             self.named_rightly(&model, &path)?;
             let trial = self.try_out(&model, now)?;
             Ok::<_, ControlError>((model, trial))
         })??;
-        let objection = trial.objection(&self.config);
+        let objection = trial.objection(&self.settings.models);
         if let Some(useless @ Objection::Useless) = objection {
             return Err(ControlError::Useless(useless.to_string()));
         }
@@ -178,7 +178,7 @@ impl<D: Folder> Control<D> {
             };
             Ok::<_, ControlError>((model, trial))
         })??;
-        if let Some(objection) = trial.objection(&self.config).filter(|_| !confirmed) {
+        if let Some(objection) = trial.objection(&self.settings.models).filter(|_| !confirmed) {
             return Err(self.hold(&path, &objection, now)?);
         }
         let epoch = self.enter(&path, &model, stage, percent, now)?;
@@ -250,8 +250,8 @@ impl<D: Folder> Control<D> {
         let mut inner = self.lock();
         inner.retired.retain(|old| Arc::strong_count(old) > 1);
         self.trust(&mut inner, now);
-        let rails = &self.config.guardrails;
-        let Some((model, breach)) = inner.watches.breach(&self.tallies, rails, now) else {
+        let rails = &self.settings.models.guardrails;
+        let Some((model, breach)) = inner.watches.breach(&self.settings.tallies, rails, now) else {
             return;
         };
         let why = breach.to_string();
@@ -275,7 +275,7 @@ impl<D: Folder> Control<D> {
     }
 
     fn trust(&self, inner: &mut Inner, now: Millis) {
-        let lived = now.since(inner.since) >= i64::from(self.config.crash_loop_s) * 1_000;
+        let lived = now.since(inner.since) >= i64::from(self.settings.models.crash_loop_s) * 1_000;
         if !lived || inner.state.run.trusted {
             return;
         }
@@ -362,7 +362,7 @@ impl<D: Folder> Control<D> {
         };
         let new = alone(Arc::new(bind::bind(model, &live.catalog)?));
         let champion = alone(Arc::clone(&live.model));
-        let count = self.config.trial_requests;
+        let count = self.settings.models.trial_requests;
         let records = trial::recent(&self.journal, now, count).unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to read recent requests: the model is not tried on them");
             Vec::new()
@@ -401,14 +401,14 @@ impl<D: Folder> Control<D> {
             return Ok(inner.state.epoch);
         }
         let champion = self.live.load().model.label.to_string();
-        stages.enter(path, stage, percent.unwrap_or(self.config.canary_percent))?;
+        stages.enter(path, stage, percent.unwrap_or(self.settings.models.canary_percent))?;
         let epoch = self.serve(&mut inner, stages, Some(model), now)?;
         let watch = |inner: &mut Inner| match stage {
             Stage::Live => {
                 inner.watches.live = Some(Watch::instead_of(&champion, path.clone(), now));
             }
             Stage::Canary => {
-                let watch = Watch::beside(&champion, path.clone(), now, &self.tallies);
+                let watch = Watch::beside(&champion, path.clone(), now, &self.settings.tallies);
                 inner.watches.canary = Some(watch);
             }
             Stage::Shadow | Stage::Stored => {}
@@ -435,7 +435,7 @@ impl<D: Folder> Control<D> {
         let old = std::mem::replace(&mut state.stages, stages);
         state.epoch += 1;
         state.run.renew();
-        let snapshot = build_or_prior(&inner.catalog, &models, &state, &self.config)?;
+        let snapshot = build_or_prior(&inner.catalog, &models, &state, &self.settings.models)?;
         let stages = &state.stages;
         let tried = |s: &Stages| s.canary.as_ref().map(|c| c.model.clone());
         let newly_tried = tried(stages).filter(|_| tried(stages) != tried(&old));
@@ -443,7 +443,7 @@ impl<D: Folder> Control<D> {
         let newly_live = (stages.live.clone())
             .filter(|m| old.live.as_ref() != Some(m) && tried(&old).as_ref() != Some(m));
         for model in [newly_tried, newly_live].into_iter().flatten() {
-            self.tallies.list(&model.to_string());
+            self.settings.tallies.list(&model.to_string());
         }
         if tried(stages) != tried(&old) {
             inner.watches.canary = None;
@@ -503,7 +503,7 @@ impl<D: Folder> Control<D> {
         let mut notes = stages.notes.iter();
         let decides = matches!(stage, Stage::Live | Stage::Canary);
         let label = version.to_string();
-        let counts = decides.then(|| self.tallies.read(&label)).flatten();
+        let counts = decides.then(|| self.settings.tallies.read(&label)).flatten();
         ModelInfo {
             name: version.name.clone(),
             version: version.version.clone(),
