@@ -193,6 +193,7 @@ fn check(work: impl Fn(&Control<Mortal>) -> Result<(), ControlError>, old: &str,
         push(&control, "0", Stage::Live).unwrap();
         push(&control, "1", Stage::Live).unwrap();
         push(&control, "stored", Stage::Stored).unwrap();
+        control.stop().unwrap();
         drop(control);
         let control = node.start(i64::MAX, NOW).unwrap();
         control.store.disk().calls_left.store(calls, Relaxed);
