@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, ControlError, Settings, Shipped};
 use crate::domain::Millis;
-use crate::journal::sink::{Sink, SinkHandle};
+use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
 use crate::ledger::Ledger;
-use crate::listener::{BindError, Listener};
+use crate::listener::{BindError, Listener, ListenerStats};
 use crate::serve::admission::Admission;
 use crate::serve::auth::Auth;
 use crate::serve::keys::Keys;
@@ -71,7 +72,7 @@ pub enum StartError {
     Keys(String),
     /// The sink.
     #[error("redis: {0}")]
-    Sink(String),
+    Sink(#[from] SinkError),
     /// The operating system.
     #[error("{0}")]
     System(String),
@@ -85,7 +86,10 @@ impl StartError {
             self,
             StartError::Config(_)
                 | StartError::Setting(_)
-                | StartError::Control(ControlError::Catalog(_))
+                | StartError::Bind(BindError::Config(_))
+                | StartError::Journal(OpenError::Config(_) | OpenError::OtherNode { .. })
+                | StartError::Control(ControlError::Catalog(_) | ControlError::Bind(_))
+                | StartError::Sink(SinkError::Config(_) | SinkError::Partitions { .. })
         )
     }
 }
@@ -94,6 +98,7 @@ impl StartError {
 pub struct App {
     public: SocketAddr,
     admin: SocketAddr,
+    public_stats: Arc<ListenerStats>,
     shared: Shared,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
@@ -109,6 +114,15 @@ struct Shared {
     health: HealthReporter,
 }
 
+impl Shared {
+    /// Tells gRPC's health checkers; `/readyz` asks for itself.
+    async fn say(&self, status: tonic_health::ServingStatus) {
+        for &name in iter::once(&"").chain(serve::SERVICES) {
+            self.health.set_service_status(name, status).await;
+        }
+    }
+}
+
 impl App {
     /// Builds everything and begins to answer.
     ///
@@ -117,6 +131,8 @@ impl App {
     pub async fn start(config: Config) -> Result<App, StartError> {
         config.check()?;
         let auth = Auth::new(config.auth.clone()).map_err(|e| setting("auth", e))?;
+        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
+        let file = catalog_text(&config.catalog.file)?;
         // Ports first: a second server on them should not have touched anything.
         let public = Listener::bind(config.public.address, config.public.limits.clone())?;
         let admin = Listener::bind(config.admin.address, config.admin.limits.clone())?;
@@ -124,7 +140,6 @@ impl App {
         let ledger = Arc::new(Ledger::new(config.ledger));
         let journal = open_journal(&config, &ledger)?;
         let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
-        let file = catalog_text(&config.catalog.file)?;
         let control_dir = data.join("control");
         let tallies = Arc::new(Tallies::default());
         let control = Control::start(
@@ -158,7 +173,7 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
-        let admission = Admission::new(&config.admission).map_err(|e| setting("admission", e))?;
+        let gate = admission.clone();
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -176,7 +191,10 @@ impl App {
             journal: journal.clone(),
             ledger: Arc::clone(&ledger),
             sink: sink.clone(),
-            render: Box::new(move || render.render()),
+            render: Box::new(move || {
+                telemetry::set("offerd_inflight", gate.in_flight() as f64);
+                render.render()
+            }),
             ready: is_ready,
             who: {
                 let auth = auth.clone();
@@ -188,10 +206,17 @@ impl App {
         let (health, health_service) = tonic_health::server::health_reporter();
         let (stop, stopping) = watch::channel(false);
         let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
-        let public_app = serve::router(Arc::clone(&doors))
-            .merge(grpc(serve::routes(doors), health_service.clone())?);
-        let admin_app = admin::router(Arc::clone(&operator))
-            .merge(grpc(admin::routes(&operator), health_service)?);
+        let public_stats = public.stats();
+        let public_app = serve::router(Arc::clone(&doors)).merge(grpc(
+            serve::routes(doors),
+            serve::SERVICES,
+            health_service.clone(),
+        )?);
+        let admin_app = admin::router(Arc::clone(&operator)).merge(grpc(
+            admin::routes(&operator),
+            admin::SERVICES,
+            health_service,
+        )?);
         let listeners = vec![
             spawn(
                 "public",
@@ -217,14 +242,6 @@ impl App {
             tasks.push(every(poll, stopping.clone(), watching));
         }
         ready.store(true, Ordering::Relaxed);
-        health
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
-        for name in ["offerd.v1.DecisionService", "offerd.v1.EventService"] {
-            health
-                .set_service_status(name, tonic_health::ServingStatus::Serving)
-                .await;
-        }
         let shared = Shared {
             control,
             journal,
@@ -232,9 +249,11 @@ impl App {
             ready,
             health,
         };
+        shared.say(tonic_health::ServingStatus::Serving).await;
         Ok(App {
             public: public_address,
             admin: admin_address,
+            public_stats,
             shared,
             stop,
             listeners,
@@ -254,21 +273,29 @@ impl App {
         self.admin
     }
 
+    /// What happened at the public port so far.
+    #[must_use]
+    pub fn public_stats(&self) -> &ListenerStats {
+        &self.public_stats
+    }
+
+    /// Says "not ready" and goes on answering, for load balancers to look elsewhere before the stop.
+    pub async fn unready(&self) {
+        self.shared.ready.store(false, Ordering::Relaxed);
+        self.shared
+            .say(tonic_health::ServingStatus::NotServing)
+            .await;
+    }
+
     /// Says "not ready", finishes what is in flight, and puts everything on disk.
     pub async fn stop(self) {
+        self.unready().await;
         let Shared {
             control,
             journal,
             sink,
-            ready,
-            health,
+            ..
         } = self.shared;
-        ready.store(false, Ordering::Relaxed);
-        for name in ["", "offerd.v1.DecisionService", "offerd.v1.EventService"] {
-            health
-                .set_service_status(name, tonic_health::ServingStatus::NotServing)
-                .await;
-        }
         // Nobody listening for it means that everything has ended already.
         self.stop.send_replace(true);
         for task in self.listeners.into_iter().chain(self.tasks) {
@@ -307,8 +334,9 @@ fn open_journal(config: &Config, ledger: &Ledger) -> Result<Journal, StartError>
     settings.dir = config.node.data.join("journal");
     settings.node.clone_from(&config.node.id);
     let since = SystemTime::now();
-    let (journal, recovery) =
-        Journal::open(settings, serve::now(), &mut |_, entry| ledger.apply(entry))?;
+    let (journal, recovery) = Journal::open(settings, serve::now(), &mut |position, entry| {
+        ledger.apply(entry, Millis(position.ms));
+    })?;
     let took_ms = since.elapsed().map_or(0, |d| d.as_millis());
     tracing::info!(?recovery, took_ms, "journal is open");
     Ok(journal)
@@ -321,8 +349,7 @@ fn start_sink(config: &Config, journal: &Journal) -> Result<Option<Arc<SinkHandl
         return Ok(None);
     }
     let dir = config.node.data.join("journal");
-    let sink = Sink::start(config.redis.clone(), &config.node.id, &dir, journal.clone())
-        .map_err(|e| StartError::Sink(e.to_string()))?;
+    let sink = Sink::start(config.redis.clone(), &config.node.id, &dir, journal.clone())?;
     Ok(Some(Arc::new(sink)))
 }
 
@@ -370,8 +397,8 @@ fn watch_catalog(path: PathBuf, control: Arc<Control>) -> impl FnMut() + Send + 
     }
 }
 
-/// gRPC services with health and reflection beside them.
-fn grpc<H>(routes: Routes, health: H) -> Result<axum::Router, StartError>
+/// gRPC services with health beside them, and reflection that tells of no others.
+fn grpc<H>(routes: Routes, names: &[&str], health: H) -> Result<axum::Router, StartError>
 where
     H: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
         + tonic::server::NamedService
@@ -384,9 +411,11 @@ where
 {
     let failed = |e: tonic_reflection::server::Error| StartError::System(e.to_string());
     let reflection = || {
-        tonic_reflection::server::Builder::configure()
+        let all = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(offerd_proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let names = names.iter().copied().chain([H::NAME]);
+        names.fold(all, |all, name| all.with_service_name(name))
     };
     Ok(routes
         .add_service(health)

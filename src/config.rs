@@ -67,6 +67,10 @@ pub struct NodeConfig {
     pub data: PathBuf,
     /// Threads that answer requests; 0 for one per processor.
     pub threads: usize,
+    /// After SIGTERM, milliseconds of saying "not ready" and answering all the same, for a load
+    /// balancer to look elsewhere: a little more than the time between two of its probes, such as
+    /// 5000. 0, the default, is for where nobody balances; at most 60000.
+    pub unready_ms: u64,
 }
 
 /// The public port.
@@ -115,6 +119,7 @@ impl Default for NodeConfig {
             id: "a".into(),
             data: "data".into(),
             threads: 0,
+            unready_ms: 0,
         }
     }
 }
@@ -271,6 +276,7 @@ impl NodeConfig {
         if self.data.as_os_str().is_empty() {
             return Err(setting("node.data", "expected a folder, found none"));
         }
+        range("node.unready_ms", self.unready_ms, 0, 60_000)?;
         range("node.threads", self.threads as u64, 0, THREADS_MAX)
     }
 }

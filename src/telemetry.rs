@@ -5,11 +5,12 @@
 
 pub mod tally;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
-    gauge, histogram,
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -53,16 +54,12 @@ pub struct Metrics {
     degraded: [Counter; 4],
     empty: Vec<Counter>,
     events: Vec<[Counter; 4]>,
-    /// Answers that could not be put on record.
-    pub unlogged: Counter,
     /// Requests turned away before they were read, by class.
     pub shed: [Counter; 3],
     /// Tokens refused, by reason.
     pub tokens_rejected: fn(&'static str) -> Counter,
-    /// Declared features that came with a value of another kind, or undeclared ones.
+    /// Features that neither the catalog nor the model knows.
     pub features_ignored: Counter,
-    /// Requests being answered.
-    pub in_flight: Gauge,
 }
 
 /// Words of the degraded label, in the order of `Degraded`'s fields.
@@ -89,12 +86,10 @@ impl Metrics {
             degraded: DEGRADED.map(|d| counter!("offerd_degraded_total", "what" => d)),
             empty,
             events: EventType::ALL.iter().map(result).collect(),
-            unlogged: counter!("offerd_events_lost_total", "reason" => "queue_full"),
             shed: ["conversions", "decisions", "other"]
                 .map(|c| counter!("offerd_shed_total", "class" => c, "reason" => "in_flight")),
             tokens_rejected: |reason| counter!("offerd_token_rejected_total", "reason" => reason),
             features_ignored: counter!("offerd_features_ignored_total"),
-            in_flight: gauge!("offerd_inflight"),
         }
     }
 
@@ -134,8 +129,10 @@ impl Default for Metrics {
 /// # Errors
 /// When a bucket list is empty, which the constants rule out.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-    if let Some(handle) = HANDLE.get() {
+    // Held throughout: of two that begin at once, the second must get the handle of the first.
+    static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*handle {
         return Ok(handle.clone());
     }
     let recorder = PrometheusBuilder::new()
@@ -144,14 +141,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
             &DECISION_BUCKETS,
         )?
         .build_recorder();
-    let handle = recorder.handle();
-    // Another thread was first: its recorder counts, and its handle is the one to render.
-    if metrics::set_global_recorder(recorder).is_err()
-        && let Some(first) = HANDLE.get()
-    {
-        return Ok(first.clone());
+    let installed = handle.insert(recorder.handle()).clone();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("another recorder counts in this process: the metrics page stays empty");
     }
-    Ok(HANDLE.get_or_init(|| handle).clone())
+    Ok(installed)
 }
 
 /// How often the recorder's buffers must be emptied: they grow until they are.
@@ -198,7 +192,7 @@ fn describe() {
         ),
         (
             "offerd_features_ignored_total",
-            "features that the catalog does not declare",
+            "features sent that neither the catalog nor the model knows",
         ),
         (
             "offerd_journal_entries_total",

@@ -21,6 +21,7 @@ files! {
     "/demo/demo-map.js" JS "demo-map.js"
     "/demo/demo-offers.js" JS "demo-offers.js"
     "/demo/demo-people.js" JS "demo-people.js"
+    "/demo/demo-sheets.js" JS "demo-sheets.js"
     "/demo/demo-text.js" JS "demo-text.js"
     "/demo/demo.css" CSS "demo.css"
     "/demo" HTML "demo.html"

@@ -10,6 +10,10 @@ import { formatMoney, text } from './demo-text.js';
 const DECISIONS_MAX = 12;
 const EVENTS_MAX = 60;
 
+/** Where a developer's own offerd has its operators' port, unless told otherwise at its start. */
+const OPERATORS = ['localhost', '127.0.0.1'].includes(location.hostname) && location.port === '8080'
+  ? `http://${location.hostname}:8081` : null;
+
 const byId = (id) => document.getElementById(id);
 
 function make(tag, className, content = '') {
@@ -36,12 +40,23 @@ export function showDecision(answer, phase, ms) {
   if (answer.fallback) {
     box.append(make('p', 'why', `${answer.fallback} · ${text('fallback')}`));
   } else {
-    box.append(make('code', 'decision-id', answer.decision_id));
+    box.append(decisionId(answer.decision_id));
     box.append(make('p', 'facts-line', factsOf(answer)));
     for (const placement of answer.placements) box.append(placementRow(placement));
   }
   list.prepend(box);
   while (list.children.length > DECISIONS_MAX) list.lastChild.remove();
+}
+
+function decisionId(id) {
+  const line = make('p', 'decision-id');
+  line.append(make('code', '', id));
+  if (OPERATORS) {
+    const link = make('a', '', text('record'));
+    Object.assign(link, { href: `${OPERATORS}/v1/decisions/${id}`, target: '_blank', rel: 'noopener' });
+    line.append(' ', link);
+  }
+  return line;
 }
 
 function factsOf(answer) {

@@ -95,6 +95,8 @@ function add(element, offer, client, page) {
     page.reversed(offer);
     words.textContent = text('removed', { title: offer.content.title });
     undo.remove();
+    words.tabIndex = -1;
+    words.focus({ preventScroll: true });
   });
   element.replaceWith(added);
   undo.focus({ preventScroll: true });

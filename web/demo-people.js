@@ -49,33 +49,64 @@ export const PEOPLE = {
   },
 };
 
-/** The promised window: one to three in the afternoon, today or, while it is only planned, in three days. */
-export function visitWindow(phase, movedDays = 0) {
-  const from = new Date();
-  from.setHours(13, 0, 0, 0);
-  if (phase === 'scheduled') from.setDate(from.getDate() + 3);
-  from.setDate(from.getDate() + movedDays);
-  return { from, to: new Date(from.getTime() + 2 * HOUR) };
+/** When somebody arrives who comes in this phase, as minutes from now. */
+const ARRIVAL_MINUTES = { day_of: 135, en_route: 21, arriving: 2, on_site: -10, completed: -45, feedback: -50 };
+/** Between the arrival and the end of the window, for a visit that is on time. */
+const SPARE_MINUTES = 60;
+
+const onHalfHour = (ms) => new Date(Math.round(ms / (HOUR / 2)) * (HOUR / 2));
+
+/**
+ * The promised two hours: in three days at one o'clock while the visit is only planned, else around
+ * now, so that the page fits the clock of whoever looks. For a late visit they are over.
+ */
+export function visitWindow({ person, phase, movedTo }) {
+  let to;
+  if (phase === 'scheduled') {
+    const from = movedTo ?? new Date(new Date().setHours(13, 0, 0, 0) + 72 * HOUR);
+    to = new Date(from.getTime() + 2 * HOUR);
+  } else {
+    const minutes = ARRIVAL_MINUTES[phase] + (PEOPLE[person].delay ? -PEOPLE[person].delay / 60 : SPARE_MINUTES);
+    to = onHalfHour(Date.now() + minutes * 60_000);
+  }
+  return { from: new Date(to.getTime() - 2 * HOUR), to };
 }
 
-export function customerOf(key, consent, session) {
-  const { name, features, segments, products, care } = PEOPLE[key];
+/** Other times the customer could choose: a morning, a midday and an afternoon of the next days. */
+export function otherWindows(state) {
+  const { from } = visitWindow(state);
+  return [[1, 9], [2, 13], [4, 16]].map(([days, hour]) => {
+    const start = new Date(from);
+    start.setDate(start.getDate() + days);
+    start.setHours(hour, 0, 0, 0);
+    return { from: start, to: new Date(start.getTime() + 2 * HOUR) };
+  });
+}
+
+export function customerOf({ person, consent, rating, basket }, session) {
+  const { name, features, segments, products, care } = PEOPLE[person];
   return {
     // A new id for each page load: the demo's caps should not outlive the visitor's curiosity.
-    id: `demo-${key}-${session}`,
+    id: `demo-${person}-${session}`,
     features: { ...features, first_name: name },
-    segments, products, care, consent,
+    segments, consent,
+    // What was ordered a minute ago is owned, whatever the next question is.
+    products: [...products, ...basket.map((offer) => offer.offer_id)],
+    care: { ...care, last_rating: rating },
   };
 }
 
-export function appointmentOf(key, phase, session) {
-  const { job, delay = 0 } = PEOPLE[key];
-  const { from, to } = visitWindow(phase);
+export function appointmentOf(state, session) {
+  const { job, delay = 0 } = PEOPLE[state.person];
+  const { from, to } = visitWindow(state);
   return {
-    id: `apt-${key}-${session}`, phase, job_type: job, reschedules: 0, delay_seconds: delay,
+    id: `apt-${state.person}-${session}`, phase: state.phase, job_type: job, reschedules: state.reschedules,
+    // Nobody is late for a visit in three days.
+    delay_seconds: state.phase === 'scheduled' ? 0 : delay,
     window_start: from.toISOString(), window_end: to.toISOString(),
     technician: {
-      skills: ['wifi', 'smart_home'], stock: ['wifi6_extender', 'thermostat'], slack_minutes: 35,
+      skills: ['wifi', 'smart_home'], slack_minutes: 35,
+      stock: state.extender ? ['wifi6_extender', 'thermostat'] : ['thermostat'],
     },
   };
 }

@@ -10,6 +10,9 @@ import { clearDecisions, showDecision, showEvents } from './demo-inspector.js';
 import { createMap } from './demo-map.js';
 import { closeSlot, drawOffers } from './demo-offers.js';
 import { PEOPLE, appointmentOf, customerOf, visitWindow } from './demo-people.js';
+import {
+  calendarFile, chosenWindow, copy, download, openChat, openInfo, openReschedule, toast, writeChat,
+} from './demo-sheets.js';
 import { OPERATOR, formatDay, formatHours, formatMoney, formatTime, text, useLocale } from './demo-text.js';
 
 /** Each phase: what is asked for, and how long it stays when the visit plays by itself. */
@@ -33,7 +36,6 @@ const DRIVE = {
 const WORK_MINUTES = 35;
 const WORK_STEPS = 5;
 const WORK_STEP_MS = 3500;
-const LATE_CREDIT = { amount_minor: 2000, currency: 'USD' };
 
 const byId = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
@@ -46,7 +48,8 @@ const state = {
   person: PEOPLE[asked.get('person')] ? asked.get('person') : 'new_mover',
   locale: startLocale(),
   consent: { personalization: true, marketing: true, measurement: true },
-  movedDays: 0, reschedules: 0, rating: null,
+  extender: true, // on the technician's van
+  movedTo: null, reschedules: 0, rating: undefined,
   entered: 0, // when this phase began, in performance time
   basket: [],
 };
@@ -73,7 +76,7 @@ function workDone() {
 }
 
 function values() {
-  const { from, to } = visitWindow(state.phase, state.movedDays);
+  const { from, to } = visitWindow(state);
   const seconds = eta() ?? 0;
   const minutes = state.phase === 'on_site'
     ? Math.round(WORK_MINUTES * (1 - workDone() / WORK_STEPS)) : Math.max(1, Math.round(seconds / 60));
@@ -100,14 +103,14 @@ function drawStatus() {
 
 function drawNotice() {
   const { delay } = PEOPLE[state.person];
+  const done = ['completed', 'feedback'].includes(state.phase);
   const words = {
-    late: () => text('late', { minutes: delay / 60, credit: formatMoney(LATE_CREDIT) }),
-    issue: () => text('issue'),
-    hardship: () => text('hardship'),
+    late: done || state.phase === 'scheduled' ? '' : text('late', { minutes: delay / 60 }),
+    issue: text(done ? 'issue_done' : 'issue'),
+    hardship: done ? '' : text('hardship'),
   }[state.person];
-  const done = ORDER.indexOf(state.phase) >= ORDER.indexOf('completed');
-  byId('notice').hidden = !words || done;
-  if (words) set('notice', words());
+  byId('notice').hidden = !words;
+  set('notice', words ?? '');
 }
 
 function drawTicks(id, words, done) {
@@ -186,8 +189,7 @@ function connect() {
   client?.close();
   all('.slot').forEach(closeSlot);
   client = createOfferd({
-    appointment: { ...appointmentOf(state.person, state.phase, session), eta_seconds: etaSeconds() },
-    customer: customerOf(state.person, state.consent, session),
+    appointment: visit(), customer: customerOf(state, session),
     locale: state.locale,
   });
   client.onEvent(showEvents);
@@ -195,7 +197,10 @@ function connect() {
   client.trigger('page_viewed');
 }
 
-const etaSeconds = () => eta() === null ? null : Math.round(eta());
+/** The visit as a dispatch system would tell it now. */
+const visit = () => ({
+  ...appointmentOf(state, session), eta_seconds: eta() === null ? null : Math.round(eta()),
+});
 
 async function ask(ids) {
   const { phase } = state;
@@ -224,27 +229,35 @@ function reversed(offer) {
   drawBasket();
 }
 
-/** Offers that open something of this page: its chat, the customer's choices, or more words. */
+/** Offers that open something of this page: its chat, a part of it, or more words. */
 function followed({ offer_id, content }) {
   const url = content.action?.url ?? '';
   if (url.startsWith('http') || url.startsWith('tel:')) return;
-  if (url.includes('chat=')) return openChat();
-  if (url.includes('refer=')) return ACTIONS.share();
-  if (offer_id === 'your_choices') {
-    byId('choices').open = true;
-    byId('choices').scrollIntoView({ behavior: calm.matches ? 'auto' : 'smooth' });
-    return;
-  }
-  set('info-title', content.title);
-  set('info-text', content.body);
-  byId('info').showModal();
+  if (follow(new URL(url, location.href).searchParams)) return;
+  if (offer_id === 'your_choices') byId('choices').open = true;
+  const part = { your_choices: 'choices', visit_checklist: 'prepare-card' }[offer_id];
+  if (part) return byId(part).scrollIntoView({ behavior: calm.matches ? 'auto' : 'smooth', block: 'center' });
+  const more = text(`info_${offer_id}`);
+  openInfo(content.title, more.startsWith('info_') ? content.body : more);
+}
+
+/** What links to this page can ask for: `?chat=case`, `?chat=visit`, `?refer=1`. */
+function follow(params) {
+  if (params.has('chat')) chat(params.get('chat'));
+  else if (params.has('refer')) refer();
+  else return false;
+  return true;
 }
 
 /** What the customer does may open the way for an offer: places that are empty are asked for again. */
 let triggerTimer;
 function used(trigger, element) {
   client.trigger(trigger);
-  if (element) client.element(element);
+  client.element(element);
+  askAgain();
+}
+
+function askAgain() {
   clearTimeout(triggerTimer);
   triggerTimer = setTimeout(() => {
     const empty = PHASES[state.phase].asks.filter((id) => !slotOf(id).firstChild);
@@ -258,7 +271,9 @@ function enter(phase) {
   if (calm.matches && DRIVE[phase]) state.entered -= 2000;
   all('.slot').forEach(closeSlot);
   map.follow(false);
-  client.setPhase(phase, { eta_seconds: etaSeconds() });
+  client.setPhase(phase, visit());
+  // On the day itself the visit comes first, then what else there is to say.
+  byId(phase === 'day_of' ? 'visit-card' : 'work-card').after(slotOf('tracker_hero'));
   drawPage();
   if (DRIVE[phase]) {
     client.trigger('map_viewed');
@@ -269,85 +284,41 @@ function enter(phase) {
 
 /** The server hears of the arrival now and then, as it would from a dispatch system. */
 function reportEta() {
-  if (eta() !== null) client.setPhase(state.phase, { eta_seconds: etaSeconds() });
+  if (eta() !== null) client.setPhase(state.phase, visit());
 }
 
 // ── the customer's buttons ──
 
-let toastTimer;
-function toast(words) {
-  byId('toast').textContent = words;
-  byId('toast').hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { byId('toast').hidden = true; }, 4000);
+function chat(topic) {
+  used('chat_opened', 'chat');
+  openChat(topic, values());
 }
 
-function download(name, type, content) {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([content], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-function calendarFile() {
-  const stamp = (date) => date.toISOString().replace(/[-:]|\.\d+/g, '');
-  const { from, to } = visitWindow(state.phase, state.movedDays);
-  return [
-    'BEGIN:VCALENDAR', 'VERSION:2.0', `PRODID:-//${OPERATOR}//visit//EN`, 'BEGIN:VEVENT',
-    `UID:${session}@visit.example`, `DTSTAMP:${stamp(new Date())}`, `DTSTART:${stamp(from)}`, `DTEND:${stamp(to)}`,
-    `SUMMARY:${OPERATOR}: ${text(`job_${PEOPLE[state.person].job}`)}`, 'LOCATION:418 Alder Street\\, 2B',
-    'END:VEVENT', 'END:VCALENDAR', '',
-  ].join('\r\n');
-}
-
-function openChat() {
-  const lines = ['chat_1', 'chat_2', 'chat_3'].map((key, i) => {
-    const line = document.createElement('li');
-    line.textContent = text(key, values());
-    line.className = i % 2 ? 'mine' : '';
-    return line;
-  });
-  byId('chat-lines').replaceChildren(...lines);
-  byId('chat').showModal();
-}
-
-function openReschedule() {
-  const choices = [1, 2, 5].map((days) => {
-    const { from, to } = visitWindow(state.phase, state.movedDays + days);
-    const label = document.createElement('label');
-    const input = Object.assign(document.createElement('input'), {
-      type: 'radio', name: 'days', value: days, checked: days === 1,
-    });
-    label.append(input, `${formatDay(from)}, ${formatHours(from, to)}`);
-    return label;
-  });
-  byId('windows').replaceChildren(...choices);
-  byId('reschedule').returnValue = '';
-  byId('reschedule').showModal();
+function refer() {
+  used('social_shared', 'refer');
+  const link = `https://larkfield.example/join/${session}`;
+  copy(link);
+  toast(text('referred', { link }));
 }
 
 function moveVisit() {
   if (byId('reschedule').returnValue !== 'move') return;
-  state.movedDays += Number(byId('windows').querySelector(':checked').value);
+  state.movedTo = chosenWindow();
   state.reschedules += 1;
-  const { from, to } = visitWindow('scheduled', state.movedDays);
   go('scheduled');
-  client.setPhase('scheduled', {
-    reschedules: state.reschedules, window_start: from.toISOString(), window_end: to.toISOString(),
-  });
+  const { from, to } = visitWindow(state);
   toast(text('moved', { window: `${formatDay(from)}, ${formatHours(from, to)}` }));
 }
 
 const ACTIONS = {
   calendar() {
     used('calendar_added', 'calendar');
-    download('visit.ics', 'text/calendar', calendarFile());
+    download('visit.ics', 'text/calendar', calendarFile(state, session));
     toast(text('saved'));
   },
   reschedule() {
     used('reschedule_tapped', 'reschedule');
-    openReschedule();
+    openReschedule(state);
   },
   technician(button) {
     const open = button.getAttribute('aria-expanded') !== 'true';
@@ -355,10 +326,7 @@ const ACTIONS = {
     byId('technician-more').hidden = !open;
     if (open) used('technician_viewed', 'technician_card');
   },
-  chat() {
-    used('chat_opened', 'chat');
-    openChat();
-  },
+  chat: () => chat('visit'),
   call() {
     used('call_tapped', 'call');
     toast(text('calling'));
@@ -370,9 +338,9 @@ const ACTIONS = {
     download('visit-summary.txt', 'text/plain', lines.join('\n'));
     toast(text('downloaded'));
   },
-  async share() {
+  share() {
     used('social_shared', 'share');
-    await navigator.clipboard?.writeText(location.href).catch(() => {});
+    copy(location.href);
     toast(text('shared'));
   },
 };
@@ -381,10 +349,11 @@ function rate(stars) {
   state.rating = stars;
   client.feedback(stars);
   byId('feedback').dataset.rating = stars;
-  set('feedback-thanks', text(stars > 3 ? 'thanks_good' : 'thanks_bad'));
+  set('feedback-thanks', text(stars > 3 ? 'thanks_good' : stars > 2 ? 'thanks_fair' : 'thanks_bad'));
   // A bad visit ends the selling: what stands on the page is asked for again.
   if (stars <= 2) all('.slot').forEach(closeSlot);
-  used('feedback_given', 'feedback');
+  client.element('feedback');
+  askAgain();
 }
 
 // ── the demo's controls ──
@@ -464,7 +433,13 @@ function listen() {
     play(on);
   });
   byId('persona').addEventListener('change', ({ target }) => {
-    Object.assign(state, { person: target.value, basket: [], movedDays: 0, reschedules: 0 });
+    Object.assign(state, { person: target.value, basket: [], movedTo: null, reschedules: 0, rating: undefined });
+    byId('feedback').reset();
+    set('feedback-thanks', '');
+    restart();
+  });
+  byId('extender').addEventListener('change', ({ target }) => {
+    state.extender = target.checked;
     restart();
   });
   for (const name of ['personalization', 'marketing']) {
@@ -474,6 +449,7 @@ function listen() {
     });
   }
   byId('feedback').addEventListener('change', ({ target }) => rate(Number(target.value)));
+  byId('chat-form').addEventListener('submit', writeChat);
   byId('reschedule').addEventListener('close', moveVisit);
   byId('inspect').addEventListener('click', () => drawer(!document.body.classList.contains('inspecting')));
   byId('inspect-close').addEventListener('click', () => drawer(false));
@@ -487,3 +463,4 @@ listen();
 restart();
 tick();
 setInterval(reportEta, 5000);
+follow(asked);

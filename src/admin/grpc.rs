@@ -20,6 +20,13 @@ use crate::control::registry::{ModelInfo, Push, Signature, Stage};
 /// Bytes of one message: a model with its manifest.
 const MESSAGE_BYTES_MAX: usize = 65 << 20;
 
+/// The names of the operators' services.
+pub const SERVICES: &[&str] = &[
+    v1::model_service_server::SERVICE_NAME,
+    v1::catalog_service_server::SERVICE_NAME,
+    v1::report_service_server::SERVICE_NAME,
+];
+
 /// The operators' services.
 pub fn routes(operator: &Arc<Operator>) -> Routes {
     let door = || Door(Arc::clone(operator));

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::multipart::{MultipartError, MultipartRejection};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -31,12 +33,22 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/v1/replay", post(replay))
         .route("/v1/reports/delivery", get(delivery))
         .route("/metrics", get(metrics))
-        .fallback(async || Problem::not_found("see / for what there is"))
+        .fallback(nothing_here)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(from_fn_with_state(Arc::clone(&operator), authorized))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(operator)
+}
+
+/// gRPC's clients read no problem JSON: they are told in their own way.
+async fn nothing_here(headers: HeaderMap) -> Response<Body> {
+    let kind = headers.get(CONTENT_TYPE);
+    if kind.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
+        return tonic::Status::unimplemented("this port has no such method").into_http();
+    }
+    Problem::not_found("see / for what there is").into_response()
 }
 
 /// Lets nobody in without an admin key, where there are any.
@@ -93,16 +105,21 @@ struct PutCatalog {
 
 async fn put_catalog(
     State(operator): State<Arc<Operator>>,
-    Query(query): Query<PutCatalog>,
-    body: Bytes,
+    query: Result<Query<PutCatalog>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let text = String::from_utf8(body.into())
+    let Query(query) = query?;
+    let text = String::from_utf8(body?.into())
         .map_err(|e| Problem::malformed(format!("the catalog is not UTF-8: {e}")))?;
     let outcome = waiting(move || operator.put_catalog(&text, query.dry_run)).await??;
     Ok(Json(outcome).into_response())
 }
 
-async fn record(State(operator): State<Arc<Operator>>, Path(id): Path<String>) -> Answer {
+async fn record(
+    State(operator): State<Arc<Operator>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let Path(id) = path?;
     let entry = waiting(move || operator.record(&id)).await??;
     Ok(([(CONTENT_TYPE, "application/json")], entry.json).into_response())
 }
@@ -112,8 +129,11 @@ struct Replay {
     decision_id: String,
 }
 
-async fn replay(State(operator): State<Arc<Operator>>, body: Bytes) -> Answer {
-    let asked: Replay = serde_json::from_slice(&body)
+async fn replay(
+    State(operator): State<Arc<Operator>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let asked: Replay = serde_json::from_slice(&body?)
         .map_err(|e| Problem::malformed(format!("expected {{\"decision_id\": \"…\"}}: {e}")))?;
     let replayed = waiting(move || operator.replay(&asked.decision_id)).await??;
     Ok(Json(replayed).into_response())
@@ -153,6 +173,30 @@ async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
     });
     (status, Json(body))
 }
+
+/// What the framework refuses before a handler sees it, told like every other refusal.
+macro_rules! refused_by_the_framework {
+    ($($rejection:ty),+) => {$(
+        impl From<$rejection> for Problem {
+            fn from(rejection: $rejection) -> Problem {
+                let detail = rejection.body_text();
+                match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(detail),
+                    StatusCode::INTERNAL_SERVER_ERROR => Problem::internal(detail),
+                    _ => Problem::malformed(detail),
+                }
+            }
+        }
+    )+};
+}
+
+refused_by_the_framework!(
+    PathRejection,
+    QueryRejection,
+    BytesRejection,
+    MultipartRejection,
+    MultipartError
+);
 
 /// Runs what takes long on a thread kept for waiting.
 pub(super) async fn waiting<T: Send + 'static>(

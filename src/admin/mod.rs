@@ -10,7 +10,7 @@ mod models;
 mod operator;
 mod problem;
 
-pub use grpc::routes;
+pub use grpc::{SERVICES, routes};
 pub use http::router;
-pub use operator::{Delivery, Operator, Parts};
+pub use operator::{Authorize, Delivery, Operator, Parts};
 pub use problem::Problem;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::multipart::MultipartRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
@@ -57,12 +59,13 @@ struct PushQuery {
 
 async fn push(
     State(operator): State<Arc<Operator>>,
-    Path((name, version)): Path<(String, String)>,
-    Query(query): Query<PushQuery>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    query: Result<Query<PushQuery>, QueryRejection>,
     headers: HeaderMap,
-    parts: Multipart,
+    parts: Result<Multipart, MultipartRejection>,
 ) -> Answer {
-    let files = Files::read(parts).await?;
+    let (Path((name, version)), Query(query)) = (path?, query?);
+    let files = Files::read(parts?).await?;
     let stage = query.stage.as_deref().map(word).transpose()?;
     let by = actor(&operator, &headers);
     let pushed = waiting(move || {
@@ -97,10 +100,11 @@ struct StageBody {
 
 async fn stage(
     State(operator): State<Arc<Operator>>,
-    Path((name, version)): Path<(String, String)>,
-    body: Bytes,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Answer {
-    let asked: StageBody = serde_json::from_slice(&body).map_err(|e| {
+    let Path((name, version)) = path?;
+    let asked: StageBody = serde_json::from_slice(&body?).map_err(|e| {
         Problem::malformed(format!("expected {{\"stage\": \"…\", \"percent\": 10}}: {e}"))
     })?;
     let stage = word(&asked.stage)?;
@@ -112,7 +116,11 @@ async fn stage(
     Ok(Json(staged.await??).into_response())
 }
 
-async fn roll_back(State(operator): State<Arc<Operator>>, Path(name): Path<String>) -> Answer {
+async fn roll_back(
+    State(operator): State<Arc<Operator>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let Path(name) = path?;
     let back = waiting(move || {
         let now = (operator.parts().now)();
         operator.parts().control.roll_back(&name, now)
@@ -149,14 +157,7 @@ struct Files {
 impl Files {
     async fn read(mut parts: Multipart) -> Result<Files, Problem> {
         let (mut manifest, mut artifact, mut signature) = (None, None, None);
-        let broken = |e: axum::extract::multipart::MultipartError| {
-            let problem = Problem::malformed(e.body_text());
-            match e.status().as_u16() {
-                413 => problem.about("artifact"),
-                _ => problem,
-            }
-        };
-        while let Some(field) = parts.next_field().await.map_err(broken)? {
+        while let Some(field) = parts.next_field().await? {
             let place = match field.name() {
                 Some("manifest") => &mut manifest,
                 Some("artifact") => &mut artifact,
@@ -168,7 +169,7 @@ impl Files {
                     return Err(Problem::malformed(detail));
                 }
             };
-            *place = Some(field.bytes().await.map_err(broken)?);
+            *place = Some(field.bytes().await?);
         }
         let missing = |name| Problem::malformed("the part is missing").about(name);
         Ok(Files {

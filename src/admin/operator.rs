@@ -23,6 +23,12 @@ const RECORD_DELAY_MS_MAX: i64 = 10 * 60_000;
 const BATCH_ENTRIES: usize = 1_024;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Says who may be here, by a request's headers; else why not.
+pub type Authorize = Box<dyn Fn(&http::HeaderMap) -> Result<(), String> + Send + Sync>;
+
+/// Who a caller is, for people who look at it later.
+pub type Who = Box<dyn Fn(&http::HeaderMap) -> String + Send + Sync>;
+
 /// What an operator's requests need.
 pub struct Parts {
     /// This node's name.
@@ -44,9 +50,9 @@ pub struct Parts {
     /// Whether this process should be sent requests.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Whether the caller may be here, by the value of their `Authorization` header.
-    pub authorize: Box<dyn Fn(&http::HeaderMap) -> Result<(), String> + Send + Sync>,
-    /// Who a caller that may be here says they are, for people who look at it later.
-    pub who: Box<dyn Fn(&http::HeaderMap) -> String + Send + Sync>,
+    pub authorize: Authorize,
+    /// Who a caller that may be here is.
+    pub who: Who,
     /// The clock.
     pub now: fn() -> Millis,
 }

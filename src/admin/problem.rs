@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -90,6 +90,13 @@ impl Problem {
         Problem::new(status, kind, "not with this method", "see Allow")
     }
 
+    /// The body is larger than allowed.
+    pub fn too_large(detail: impl ToString) -> Problem {
+        let kind = "urn:offerd:problem:too_large";
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Problem::new(status, kind, "the body is too large", detail)
+    }
+
     /// No key, or not the right one.
     pub fn unauthenticated(detail: impl ToString) -> Problem {
         let kind = "urn:offerd:problem:unauthenticated";
@@ -129,6 +136,7 @@ impl From<ControlError> for Problem {
             }
             ControlError::Signature(_) => model_refused(detail).about("signature"),
             ControlError::Useless(_) => model_refused(detail).about("artifact"),
+            ControlError::Identifier(_) => Problem::malformed(detail),
             ControlError::Unknown(_) => Problem::not_found(detail),
             ControlError::Held { .. } => Problem::new(
                 StatusCode::CONFLICT,
@@ -185,6 +193,10 @@ impl IntoResponse for Problem {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = HeaderValue::from_static("application/problem+json");
         answer.headers_mut().insert(CONTENT_TYPE, kind);
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            let challenge = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         answer
     }
 }

@@ -1,8 +1,10 @@
 //! `offerd serve`: the server, until it is told to stop.
 
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -76,7 +78,9 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return wrong(&error),
     };
-    start_log(&config);
+    if let Err(error) = start_log(&config) {
+        return wrong(&error);
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if config.node.threads > 0 {
         runtime.worker_threads(config.node.threads);
@@ -98,25 +102,47 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
     let redis = config.redis.url.clone();
     let data = config.node.data.clone();
+    let unready = Duration::from_millis(config.node.unready_ms);
     let app = App::start(config).await?;
-    let (public, admin) = (app.public(), app.admin());
-    println!("offerd is ready");
-    println!("  decisions   http://{public}/v1/decisions   (gRPC on the same port)");
-    println!("  demo page   http://{public}/demo");
-    println!("  API         http://{public}/openapi.json");
-    println!("  operators   http://{admin}/");
-    println!("  journal     {}", data.join("journal").display());
-    if !redis.is_empty() {
-        println!("  streams     {}", without_password(&redis));
-    }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    // Whoever reads it may have stopped reading (`| head -1`): that is no reason to stop serving.
+    let _ = announce(&app, &data, &redis);
+    // Ctrl-C is a person who waits; SIGTERM an orchestrator, whose balancers must notice first.
+    let balanced = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => false,
+    };
+    if balanced {
+        tracing::info!(?unready, "not ready any more");
+        app.unready().await;
+        tokio::select! {
+            () = tokio::time::sleep(unready) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
     tracing::info!("draining");
     app.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says where everything is.
+fn announce(app: &App, data: &Path, redis: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let (public, admin) = (app.public(), app.admin());
+    writeln!(out, "offerd is ready")?;
+    writeln!(
+        out,
+        "  decisions   http://{public}/v1/decisions   (gRPC on the same port)"
+    )?;
+    writeln!(out, "  demo page   http://{public}/demo")?;
+    writeln!(out, "  API         http://{public}/openapi.json")?;
+    writeln!(out, "  operators   http://{admin}/")?;
+    writeln!(out, "  journal     {}", data.join("journal").display())?;
+    if !redis.is_empty() {
+        writeln!(out, "  streams     {}", without_password(redis))?;
+    }
+    out.flush()
 }
 
 /// The URL without what must not be in a log.
@@ -129,17 +155,20 @@ fn without_password(url: &str) -> String {
     }
 }
 
-fn start_log(config: &Config) {
+fn start_log(config: &Config) -> Result<(), ConfigError> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .map_err(|e| ConfigError::Setting(format!("log.filter: {e}")))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if config.log.json {
         log.json().init()
     } else {
         log.init()
     }
+    Ok(())
 }
 
 fn wrong(error: &impl std::fmt::Display) -> ExitCode {

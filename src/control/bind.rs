@@ -329,7 +329,7 @@ mod tests {
                 number("offer.price_minor", "offer"),
                 number("offer.bundle", "offer"),
             ])),
-            &mut catalog,
+            &catalog,
         )
         .unwrap();
         assert_eq!(&*live.label, "propensity@1");
@@ -338,7 +338,7 @@ mod tests {
             panic!("{:?}", live.inputs[4]);
         };
         let trigger = Attribute::TriggerCount("map_viewed".into());
-        assert_eq!(*catalog.vocabulary.attribute(count), trigger);
+        assert_eq!(*live.vocabulary.attribute(count), trigger);
         assert_eq!(live.own_inputs, [0, 2, 5, 6]);
         let [tips, sports] = [&live.own[..4], &live.own[4..]];
         assert!(
@@ -352,9 +352,7 @@ mod tests {
     #[track_caller]
     fn check_refused(feature: Value, problem: &str) {
         let name = feature["name"].as_str().unwrap().to_owned();
-        let error = bind(&model(json!([feature])), &mut catalog())
-            .err()
-            .unwrap();
+        let error = bind(&model(json!([feature])), &catalog()).err().unwrap();
         assert_eq!(error.feature, name);
         assert!(error.problem.contains(problem), "{error}");
     }
@@ -389,11 +387,7 @@ mod tests {
         catalog.offers[1]
             .features
             .push(("value".into(), OfferFeature::Number(9.99)));
-        let live = bind(
-            &model(json!([number("offer.value", "offer")])),
-            &mut catalog,
-        )
-        .unwrap();
+        let live = bind(&model(json!([number("offer.value", "offer")])), &catalog).unwrap();
         assert_eq!(live.own, [-1.0, 9.99]);
     }
 }

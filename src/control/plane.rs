@@ -61,6 +61,9 @@ pub enum ControlError {
     /// Nobody vouches for the model, and somebody must.
     #[error("signature: {0}")]
     Signature(#[from] SignatureError),
+    /// It cannot be the name and version of any model.
+    #[error("{0}: name and version must each match [a-z0-9][a-z0-9._-]{{0,63}}")]
+    Identifier(String),
     /// There is no such version.
     #[error("no version {0} is stored here")]
     Unknown(String),
@@ -145,9 +148,9 @@ impl Control {
     /// Finds what should serve and makes it live.
     ///
     /// The catalog: `file`'s text where it is new since the last run, else the one last put over the
-    /// API, else `file`, else the shipped one. The models: those last staged. One that no longer
-    /// loads or fits is reported and passed over; where that is the live one, what was live before
-    /// it serves, and at last the shipped one.
+    /// API, else `file`, else the shipped one. The models: those last staged. What no longer loads, and
+    /// a new file that the models do not fit, is reported and passed over; where that is the live
+    /// model, what was live before it serves, and at last the shipped one.
     ///
     /// # Errors
     /// When nothing can serve, or the folder cannot be used.
@@ -175,14 +178,28 @@ impl<D: Folder> Control<D> {
         now: Millis,
     ) -> Result<Control<D>, ControlError> {
         let mut state = store.state()?.unwrap_or_else(State::fresh);
-        let catalog = choose_catalog(&store, &mut state, file, shipped.catalog)?;
+        let before = state.clone();
+        let (mut catalog, last) = choose_catalog(&store, &mut state, file, shipped.catalog)?;
+        catalog::check_horizon(&catalog, settings.horizon_ms)?;
         let shipped = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
         let shipped = Arc::new(shipped);
-        catalog::check_horizon(&catalog, settings.horizon_ms)?;
         state.epoch += 1;
         after_crashes(&mut state, &settings.models, now);
-        let models = boot(&store, &catalog, &shipped, &mut state, now);
-        let snapshot = build_or_prior(&catalog, &models, &state, &settings.models)?;
+        let mut models = boot(&store, None, &shipped, &mut state, now);
+        let mut built = build_or_prior(&catalog, &models, &state, &settings.models);
+        if let (Err(error @ ControlError::Bind(_)), Some(last)) = (&built, last)
+            && last.digest != catalog.digest
+        {
+            tracing::error!(%error, kept = last.digest, "catalog file refused");
+            catalog = last;
+            (state.catalog, state.file_digest) = (before.catalog, before.file_digest);
+            built = build_or_prior(&catalog, &models, &state, &settings.models);
+        }
+        if matches!(built, Err(ControlError::Bind(_))) {
+            models = boot(&store, Some(&catalog), &shipped, &mut state, now);
+            built = build_or_prior(&catalog, &models, &state, &settings.models);
+        }
+        let snapshot = built?;
         let new_notes = state.stages.notes.iter().filter(|note| note.at == now.0);
         let alarms = new_notes
             .map(|note| format!("{} does not serve: {}", note.model, note.why))
@@ -394,17 +411,19 @@ fn after_crashes(state: &mut State, config: &ModelsConfig, now: Millis) {
     }
 }
 
-/// The models of the state's stages, going back where one cannot serve.
+/// The models of the state's stages, going back where one does not load or does not fit the catalog.
 fn boot<D: Folder>(
     store: &Store<D>,
-    catalog: &Arc<Catalog>,
+    catalog: Option<&Catalog>,
     shipped: &Arc<Model>,
     state: &mut State,
     now: Millis,
 ) -> Models {
     let fits = |model: &ModelRef| {
         let model = load(store, model)?;
-        bind::bind(&model, catalog)?;
+        if let Some(catalog) = catalog {
+            bind::bind(&model, catalog)?;
+        }
         Ok::<_, ControlError>(model)
     };
     let passed_over = |stages: &mut Stages, model: &ModelRef, error: ControlError| {
@@ -451,12 +470,13 @@ pub(super) fn load<D: Folder>(
     Ok(Arc::new(crate::model::load(&manifest, &artifact)?))
 }
 
+/// The catalog to serve, and the one that served last, if it still reads.
 fn choose_catalog<D: Folder>(
     store: &Store<D>,
     state: &mut State,
     file: Option<&str>,
     shipped: &str,
-) -> Result<Arc<Catalog>, ControlError> {
+) -> Result<(Arc<Catalog>, Option<Arc<Catalog>>), ControlError> {
     let text = file.unwrap_or(shipped);
     let stored = state.catalog.as_deref().map(|digest| store.catalog(digest));
     let last = match stored {
@@ -472,17 +492,17 @@ fn choose_catalog<D: Folder>(
     match (catalog::read(text), last) {
         (Ok(new), last) => {
             let changed = state.file_digest.as_deref() != Some(&new.digest);
-            let chosen = match last {
-                Some(last) if !changed => last,
-                _ => new.clone(),
+            let chosen = match &last {
+                Some(last) if !changed => Arc::clone(last),
+                _ => Arc::clone(&new),
             };
             state.file_digest = Some(new.digest.clone());
             state.catalog = Some(chosen.digest.clone());
-            Ok(chosen)
+            Ok((chosen, last))
         }
         (Err(error), Some(last)) => {
             tracing::error!(%error, kept = last.digest, "catalog file refused");
-            Ok(last)
+            Ok((Arc::clone(&last), Some(last)))
         }
         (Err(error), None) => Err(error.into()),
     }

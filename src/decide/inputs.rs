@@ -189,7 +189,7 @@ pub struct View<'a> {
 }
 
 /// The slot of a feature that the request does not carry.
-const NO_FEATURE: u16 = u16::MAX;
+pub(super) const NO_FEATURE: u16 = u16::MAX;
 
 /// The operator's wall clock at the time of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

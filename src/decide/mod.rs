@@ -98,6 +98,20 @@ impl<'a> Views<'a> {
         }
     }
 
+    /// How many of the request's features neither the catalog nor the model knows.
+    #[must_use]
+    pub fn unknown_features(&self) -> usize {
+        let known = self
+            .slots
+            .iter()
+            .filter(|slot| **slot != inputs::NO_FEATURE);
+        self.request
+            .customer
+            .features
+            .len()
+            .saturating_sub(known.count())
+    }
+
     /// The view from one placement.
     #[must_use]
     pub fn at(&self, placement: &'a str) -> View<'a> {

@@ -34,7 +34,7 @@ pub struct DecisionRecord<'a> {
     pub id: String,
     /// When the request arrived, RFC 3339.
     pub at: String,
-    /// The caller's own id.
+    /// The caller's own id; it too may lead to the customer.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub request_id: Option<Cow<'a, str>>,
     /// The snapshot's number.
@@ -283,7 +283,7 @@ impl<'a> DecisionRecord<'a> {
             kind: "decision".into(),
             id: request.decision.to_string(),
             at: rfc3339(request.at),
-            request_id: request.request_id.map(Into::into),
+            request_id: request.request_id.filter(|_| measured).map(Into::into),
             epoch: snapshot.epoch,
             model: (&*snapshot.decided_by(decision).label).into(),
             catalog: snapshot.catalog.digest.as_str().into(),

@@ -33,7 +33,7 @@ pub enum OpenError {
     /// The directory belongs to another node.
     #[error(
         "the journal directory belongs to node `{found}`, not `{expected}`: \
-         set journal.node = \"{found}\" or give this node a directory of its own"
+         set node.id = \"{found}\" or give this node a directory of its own"
     )]
     OtherNode {
         /// Whose it is.

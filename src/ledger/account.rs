@@ -69,9 +69,21 @@ impl Account<'_> {
         change(&mut slots);
         slots.sort_unstable();
         let excess = slots.len().saturating_sub(self.limits.exposures);
-        slots.drain(..excess);
+        forget(&mut slots, excess, self.now);
         *self.slots = slots.into_boxed_slice();
         self.tally.add(self.slots);
         self.tally.forgotten += excess as u64;
     }
+}
+
+/// Forgets so many slots, reservations from before `now` first: a page that asks anew every minute
+/// makes dozens of them, and they must not drive out what was really seen.
+fn forget(slots: &mut Vec<Slot>, excess: usize, now: Millis) {
+    let mut left = excess;
+    slots.retain(|slot| {
+        let keep = left == 0 || slot.is_confirmed() || slot.at() >= now;
+        left -= usize::from(!keep);
+        keep
+    });
+    slots.drain(..left);
 }

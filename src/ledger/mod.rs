@@ -47,8 +47,8 @@ const MS_PER_DAY: i64 = 86_400_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LedgerConfig {
-    /// Exposures remembered per customer, 1 to 1,024. Beyond it the oldest is forgotten and counted.
-    /// Caps allow a few showings a week; 64 is months of them.
+    /// Exposures remembered per customer, 1 to 1,024. Beyond it the oldest reservation, else the
+    /// oldest exposure, is forgotten and counted. Caps allow a few showings a week; 64 is months of them.
     pub exposures_per_customer_max: u32,
     /// Customers remembered, 16,384 to 1,000,000,000. Beyond it those shown nothing for the longest
     /// time are forgotten, and their exposures counted. Every stripe keeps to its share of the limit:
@@ -193,9 +193,12 @@ impl Ledger {
     /// Books a journal entry: a decision reserves, an impression confirms. Everything else, test
     /// entries and entries about nobody leave the ledger as it is.
     ///
+    /// `recorded` is when the journal took the entry in. A showing counts from then: `entry.at` of an
+    /// event is what the page says.
+    ///
     /// Entries may come in any order and more than once. Call [`Ledger::expire`] now and then while
     /// reading a long journal.
-    pub fn apply(&self, entry: &Entry) {
+    pub fn apply(&self, entry: &Entry, recorded: Millis) {
         let (Some(subject), Some(decision), false) =
             (entry.subject(), entry.decision(), entry.test)
         else {
@@ -207,7 +210,7 @@ impl Ledger {
             }),
             Some(EntryKind::Impression) => {
                 for shown in &entry.shown {
-                    self.confirm(subject, decision, *shown, entry.at());
+                    self.confirm(subject, decision, *shown, recorded);
                 }
             }
             _ => {}

@@ -46,7 +46,7 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address is taken, not ours, or not allowed.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}: {source}")]
     Socket {
         /// The address asked for.
         address: SocketAddr,

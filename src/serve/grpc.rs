@@ -22,6 +22,12 @@ use crate::domain::Effort;
 /// Bytes of one message: as much as a body over HTTP.
 const MESSAGE_BYTES_MAX: usize = super::http::BODY_BYTES_MAX;
 
+/// The names of the public services.
+pub const SERVICES: &[&str] = &[
+    v1::decision_service_server::SERVICE_NAME,
+    v1::event_service_server::SERVICE_NAME,
+];
+
 /// The public services.
 pub fn routes(public: Arc<Public>) -> Routes {
     let decisions = DecisionServiceServer::new(Door(Arc::clone(&public)))
@@ -71,9 +77,8 @@ fn decided(
     let _permit = admit(public, Class::Decision)?;
     let gpc = metadata.get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(headers).map_err(|e| Status::invalid_argument(e.to_string()))?;
-    let context;
     let mut message = DecisionRequest::try_from(message)?;
-    context = vouched(&message, public)?;
+    let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
     let effort =

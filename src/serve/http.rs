@@ -4,13 +4,18 @@
 //! problem JSON.
 
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
@@ -48,8 +53,11 @@ pub struct Public {
     /// Whether this process should be sent requests; false as soon as it drains.
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Files of the SDK and the demo page, by path: content type and bytes.
-    pub files: fn(&str) -> Option<(&'static str, &'static [u8])>,
+    pub files: fn(&str) -> Option<File>,
 }
+
+/// A file that comes with the program: content type and bytes.
+pub type File = (&'static str, &'static [u8]);
 
 type Answer = Response<Body>;
 
@@ -66,7 +74,7 @@ pub fn router(public: Arc<Public>) -> Router {
         .route("/sdk.js", get(file))
         .route("/demo", get(file))
         .route("/demo/{*path}", get(file))
-        .fallback(async || refuse(&Refusal::NotFound.problem()))
+        .fallback(nothing_here)
         .method_not_allowed_fallback(async || refuse(&Refusal::MethodNotAllowed.problem()))
         .layer(from_fn_with_state(Arc::clone(&public), cross_origin))
         .with_state(public)
@@ -85,6 +93,15 @@ async fn cross_origin(State(public): State<Arc<Public>>, request: Request, next:
     answer
 }
 
+/// gRPC's clients read no problem JSON: they are told in their own way.
+async fn nothing_here(headers: HeaderMap) -> Answer {
+    let kind = headers.get(CONTENT_TYPE);
+    if kind.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
+        return tonic::Status::unimplemented("this port has no such method").into_http();
+    }
+    refuse(&Refusal::NotFound.problem())
+}
+
 async fn decide(State(public): State<Arc<Public>>, request: Request) -> Answer {
     match decided(&public, request).await {
         Ok(body) => json(StatusCode::OK, body),
@@ -98,16 +115,14 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
         return Err(Refusal::Unauthenticated.problem().into());
     }
     let _permit = admit(public, Class::Decision)?;
-    json_only(request.headers())?;
+    content_type(request.headers(), &["application/json"])?;
     let gpc = request.headers().get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(request.headers()).unwrap_or_default();
     let arrived = Instant::now();
     let body = body(request).await?;
     let since = Instant::now();
-    // Declared first, because the message comes to borrow from it.
-    let context;
     let mut message: DecisionRequest<'_> = wire::parse(&body)?;
-    context = vouched(&message, public)?;
+    let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
     let deadline = Deadline::new(arrived, timeout, wait, &public.deadlines);
@@ -169,6 +184,7 @@ async fn record(State(public): State<Arc<Public>>, request: Request) -> Answer {
 
 /// No key is asked for: a beacon cannot send one, and the tokens are the proof.
 async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+    content_type(request.headers(), &["application/json", "text/plain", ""])?;
     let body = body(request).await?;
     let batch = wire::read_events(&body)?;
     let class = if batch.urgent() {
@@ -185,7 +201,19 @@ async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\
     \x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
 
-async fn track(State(public): State<Arc<Public>>, Path(token): Path<String>) -> Answer {
+/// What the path tells is a name: where it is none of ours, there is nothing of that name.
+async fn track(
+    State(public): State<Arc<Public>>,
+    token: Result<Path<String>, PathRejection>,
+) -> Answer {
+    let nothing = |detail: String| Problem {
+        field: Some("token".into()),
+        ..Refusal::NotFound.problem().with_detail(detail)
+    };
+    let token = match token {
+        Ok(Path(token)) => token,
+        Err(rejection) => return refuse(&nothing(rejection.body_text())),
+    };
     let _permit = match admit(&public, Class::Other) {
         Ok(permit) => permit,
         Err(stop) => return refuse(&stop),
@@ -202,13 +230,7 @@ async fn track(State(public): State<Arc<Public>>, Path(token): Path<String>) -> 
         },
         // The click counts; the page that ordered in place had nowhere to lead to.
         Ok(Tracked::Click(None)) => empty(StatusCode::NO_CONTENT),
-        Err(error) => {
-            let detail = format!("{}: {error}", error.code());
-            return refuse(&Problem {
-                field: Some("token".into()),
-                ..Refusal::Malformed.problem().with_detail(detail)
-            });
-        }
+        Err(error) => return refuse(&nothing(format!("{}: {error}", error.code()))),
     };
     answer
         .headers_mut()
@@ -230,7 +252,7 @@ async fn signed_context(public: &Public, request: Request) -> Result<Vec<u8>, St
         Caller::Anonymous => return Err(Refusal::Unauthenticated.problem().into()),
     }
     let _permit = admit(public, Class::Conversion)?;
-    json_only(request.headers())?;
+    content_type(request.headers(), &["application/json"])?;
     let body = body(request).await?;
     let asked: ContextRequest<'_> = wire::parse(&body)?;
     let seconds = asked.validate().map_err(Problem::from)?;
@@ -268,11 +290,47 @@ async fn openapi() -> Answer {
     json(StatusCode::OK, description.into_bytes())
 }
 
+/// What a page of ours may do: nothing but load and ask its own origin.
+const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// A file of the SDK or the demo page. Caches keep it and ask each time whether it is still the
+/// same: a new release is there at once, and an old one costs a header.
 async fn file(State(public): State<Arc<Public>>, request: Request) -> Answer {
-    match (public.files)(request.uri().path()) {
-        Some((kind, bytes)) => body_of(StatusCode::OK, kind, bytes),
-        None => refuse(&Refusal::NotFound.problem()),
+    let Some((kind, bytes)) = (public.files)(request.uri().path()) else {
+        return refuse(&Refusal::NotFound.problem());
+    };
+    let tag = tag_of(bytes);
+    let mut known = request.headers().get_all(IF_NONE_MATCH).iter();
+    let mut answer = if known.any(|tags| names(tags, &tag)) {
+        empty(StatusCode::NOT_MODIFIED)
+    } else {
+        body_of(StatusCode::OK, kind, bytes)
+    };
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ETAG, HeaderValue::try_from(tag).expect("quoted digits"));
+    if kind.starts_with("text/html") {
+        let policy = HeaderValue::from_static(PAGE_POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
+    answer
+}
+
+/// A file's entity tag: a hash of its bytes. Another compiler may choose another hash, which costs
+/// each cache one download.
+fn tag_of(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    format!("\"{:016x}\"", hasher.finish())
+}
+
+/// Whether an `If-None-Match` names `tag`; proxies that compress make it a weak one.
+fn names(tags: &HeaderValue, tag: &str) -> bool {
+    let tags = tags.to_str().unwrap_or_default();
+    tags.split(',')
+        .map(|each| each.trim().trim_start_matches("W/"))
+        .any(|each| each == tag || each == "*")
 }
 
 /// A refusal, and how long to stay away.
@@ -337,6 +395,11 @@ fn refuse(refused: &impl Refused) -> Answer {
     let problem = refused.problem();
     let status = problem.refusal.status().1;
     let mut answer = body_of(status, Problem::CONTENT_TYPE, problem.to_json());
+    if problem.refusal == Refusal::Unauthenticated {
+        answer
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(seconds) = refused.retry_after_s() {
         answer
             .headers_mut()
@@ -364,16 +427,17 @@ pub(super) fn admit(public: &Public, class: Class) -> Result<Permit, Stop> {
     })
 }
 
-fn json_only(headers: &HeaderMap) -> Result<(), Problem> {
+/// Lets in bodies of these content types; the first one is what an error asks for.
+fn content_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
+    if allowed.iter().any(|ours| kind.eq_ignore_ascii_case(ours)) {
         return Ok(());
     }
-    let detail = format!("content-type must be application/json, got {kind:?}");
+    let detail = format!("content-type must be {}, got {kind:?}", allowed[0]);
     Err(Refusal::UnsupportedMediaType.problem().with_detail(detail))
 }
 

@@ -20,7 +20,7 @@ mod stamp;
 pub mod token;
 pub mod wire;
 
-pub use grpc::routes;
-pub use http::{Public, router};
+pub use grpc::{SERVICES, routes};
+pub use http::{File, Public, router};
 pub use service::{Asked, DecisionConfig, DecisionConfigError, Service, Tracked};
 pub use stamp::now;

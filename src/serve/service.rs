@@ -201,6 +201,8 @@ impl Service {
             let logged = self.log(&snapshot, &request, facts, decision, shadow, asked.since);
             self.count(decision, logged);
             let views = Views::new(&snapshot, by, &request, slots);
+            let unknown = views.unknown_features() as u64;
+            self.metrics.features_ignored.increment(unknown);
             let from = Answering {
                 snapshot: &snapshot,
                 request: &request,
@@ -291,7 +293,6 @@ impl Service {
         }
         if !logged {
             self.metrics.degraded(std::iter::once("unlogged"));
-            self.metrics.unlogged.increment(1);
         }
     }
 

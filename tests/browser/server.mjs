@@ -1,8 +1,8 @@
 /**
  * A real offerd on free ports with a data folder of its own, and a real Chromium.
  *
- * `OFFERD_BIN` names the program (default: the debug build), `OFFERD_URL` a server that runs
- * already, `CHROMIUM` the browser (default: Debian's).
+ * `OFFERD_BIN` names the program (default: the debug build), `OFFERD_URL` and `OFFERD_ADMIN` the two
+ * ports of a server that runs already, `CHROMIUM` the browser (default: Debian's).
  */
 
 import { spawn } from 'node:child_process';
@@ -19,9 +19,10 @@ const FLAGS = [
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ];
 
-/** Starts offerd and resolves when it has printed where it listens: `{ url, stop }`. */
+/** Starts offerd and resolves when it has printed where it listens: `{ url, admin, stop }`. */
 export async function startServer() {
-  if (process.env.OFFERD_URL) return { url: process.env.OFFERD_URL, stop: async () => {} };
+  const { OFFERD_URL: running, OFFERD_ADMIN: admin } = process.env;
+  if (running) return { url: running, admin, stop: async () => {} };
   const program = process.env.OFFERD_BIN ?? path.join(ROOT, 'target/debug/offerd');
   const data = await mkdtemp(path.join(tmpdir(), 'offerd-browser-'));
   const child = spawn(
@@ -30,15 +31,16 @@ export async function startServer() {
     { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let printed = '';
-  const url = await new Promise((resolve, reject) => {
+  const addresses = await new Promise((resolve, reject) => {
     const fail = (why) => reject(new Error(`${program}: ${why}\n${printed}`));
     const timer = setTimeout(() => { child.kill('SIGKILL'); fail('printed no address in time'); }, START_MS_MAX);
     const read = (chunk) => {
       printed += chunk;
-      const address = /(http:\/\/127\.0\.0\.1:[1-9]\d*)\/demo/.exec(printed);
-      if (!address) return;
+      const url = /(http:\/\/127\.0\.0\.1:[1-9]\d*)\/demo/.exec(printed);
+      const operators = /operators\s+(http:\/\/127\.0\.0\.1:[1-9]\d*)\//.exec(printed);
+      if (!url || !operators) return;
       clearTimeout(timer);
-      resolve(address[1]);
+      resolve({ url: url[1], admin: operators[1] });
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
@@ -51,7 +53,7 @@ export async function startServer() {
     await gone;
     await rm(data, { recursive: true, force: true });
   };
-  return { url, stop };
+  return { ...addresses, stop };
 }
 
 export const startBrowser = () => chromium.launch({

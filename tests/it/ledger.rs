@@ -215,8 +215,8 @@ proptest! {
         shuffled = order.into_iter().map(|i| shuffled[i].clone()).collect();
 
         let (straight, mixed) = (Ledger::new(LedgerConfig::default()), Ledger::new(LedgerConfig::default()));
-        journal.iter().for_each(|entry| straight.apply(entry));
-        shuffled.iter().for_each(|entry| mixed.apply(entry));
+        journal.iter().for_each(|entry| straight.apply(entry, entry.at()));
+        shuffled.iter().for_each(|entry| mixed.apply(entry, entry.at()));
         for subject in (0..4).map(SubjectKey) {
             for later_ms in [0, 30_000, 59_999, 60_000, DAY_MS] {
                 let now = now.plus(later_ms);
@@ -293,6 +293,16 @@ fn ledger_frees_what_nobody_saw_and_counts_what_is_seen_late() {
     assert_eq!(facts(&ledger, subject, late.plus(1_000), DAY_MS), [seen]);
 }
 
+/// Goal: a page that claims to have shown an offer long ago gains nothing by it at the next start.
+#[test]
+fn ledger_counts_a_showing_from_when_it_was_recorded() {
+    let ledger = Ledger::new(LedgerConfig::default());
+    let impression = entry(EntryKind::Impression, 7, 1, &[3], START.plus(-30 * DAY_MS));
+    ledger.apply(&impression, START);
+    let seen = facts(&ledger, SubjectKey(7), START.plus(1_000), DAY_MS);
+    assert_eq!(seen.iter().map(|e| e.at).collect::<Vec<_>>(), [START]);
+}
+
 #[test]
 fn ledger_learns_from_the_decision_that_an_offer_sells() {
     let ledger = Ledger::new(LedgerConfig::default());
@@ -300,9 +310,9 @@ fn ledger_learns_from_the_decision_that_an_offer_sells() {
     // Whoever wrote the impression may not have known the offer any more.
     let mut impression = entry(EntryKind::Impression, 7, 1, &[3], START.plus(500));
     impression.shown[0].sells = false;
-    ledger.apply(&impression);
-    ledger.apply(&entry(EntryKind::Decision, 7, 1, &[3], START));
-    ledger.apply(&impression);
+    ledger.apply(&impression, impression.at());
+    ledger.apply(&entry(EntryKind::Decision, 7, 1, &[3], START), START);
+    ledger.apply(&impression, impression.at());
     let seen = facts(&ledger, subject, START.plus(1_000), DAY_MS);
     assert_eq!(seen.iter().map(|e| e.sells).collect::<Vec<_>>(), [true]);
 }
@@ -345,6 +355,33 @@ fn ledger_forgets_a_customers_oldest_exposures_at_the_limit() {
     let left: Vec<u64> = left.iter().map(|e| e.offer.0).collect();
     assert_eq!(left, [2, 3, 4]);
     assert_eq!(ledger.stats().forgotten, 2);
+}
+
+/// Goal: a page that asks anew all day long does not wash away what was really seen.
+#[test]
+fn ledger_forgets_reservations_before_exposures() {
+    let ledger = Ledger::new(LedgerConfig {
+        exposures_per_customer_max: 4,
+        ..LedgerConfig::default()
+    });
+    let subject = SubjectKey(7);
+    ledger.confirm(subject, DecisionId(1), shown(1), START);
+    for i in 0..100 {
+        let now = START.plus(1_000 * i);
+        ledger.with(subject, now, |account| {
+            let offers = [shown(10), shown(11)];
+            account.reserve(DecisionId(100 + i as u128), &offers, now.plus(DAY_MS));
+        });
+    }
+    let left = facts(&ledger, subject, START.plus(100_000), DAY_MS);
+    let seen: Vec<u64> = (left.iter().filter(|e| e.confirmed).map(|e| e.offer.0)).collect();
+    assert_eq!(seen, [1]);
+    assert_eq!(left.len(), 4);
+    assert_eq!(
+        left[3].at,
+        START.plus(99_000),
+        "the newest reservation is there"
+    );
 }
 
 #[test]
@@ -402,9 +439,11 @@ fn ledger_ignores_entries_that_do_not_count() {
         entry(EntryKind::Snapshot, 1, 1, &[1], START),
         entry(EntryKind::Decision, 1, 1, &[], START),
     ];
-    ignored.iter().for_each(|entry| ledger.apply(entry));
+    ignored
+        .iter()
+        .for_each(|entry| ledger.apply(entry, entry.at()));
     assert_eq!(ledger.stats(), LedgerStats::default());
-    ledger.apply(&decision);
+    ledger.apply(&decision, decision.at());
     assert_eq!(ledger.stats().holds, 1);
 }
 

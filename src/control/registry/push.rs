@@ -19,6 +19,9 @@ use crate::model::{Manifest, Model};
 /// What happened that nobody asked for is told by `/readyz`; more than this nobody reads.
 const ALARMS_MAX: usize = 16;
 
+/// The stage of a version that no longer reads.
+const UNUSABLE: &str = "unusable";
+
 /// A model on its way in.
 #[derive(Clone, Copy, Debug)]
 pub struct Push<'a> {
@@ -220,22 +223,32 @@ impl<D: Folder> Control<D> {
             list.push(self.info_of(&reference(&self.shipped), &self.shipped));
         }
         for version in self.store.models()? {
-            let manifest = self.store.manifest(&version)?;
             // A version that no longer reads is still there to be seen, and says so.
-            list.push(match Manifest::parse(&manifest) {
-                Ok(manifest) => self.info(&version, &manifest),
-                Err(error) => ModelInfo {
+            list.push(self.intact(&version).map_or_else(
+                |problem| ModelInfo {
                     name: version.name.clone(),
                     version: version.version.clone(),
-                    stage: "unusable",
-                    problem: Some(error.to_string()),
+                    stage: UNUSABLE,
+                    note: problem.clone(),
+                    problem: Some(problem),
                     ..ModelInfo::default()
                 },
-            });
+                |manifest| self.info(&version, &manifest),
+            ));
         }
         let rank = |info: &ModelInfo| info.stage.parse::<Stage>().ok();
         list.sort_by(|a, b| (rank(b), &b.pushed_at).cmp(&(rank(a), &a.pushed_at)));
         Ok(list)
+    }
+
+    /// The manifest of a stored version whose files are still those that were proven, or what is wrong.
+    fn intact(&self, version: &ModelRef) -> Result<Manifest, String> {
+        let (manifest, artifact) = self.store.model(version).map_err(|e| e.to_string())?;
+        let manifest = Manifest::parse(&manifest).map_err(|e| e.to_string())?;
+        match &manifest.sha256 {
+            Some(digest) if *digest == crate::model::digest(&artifact) => Ok(manifest),
+            _ => Err("the artifact is not the one that was pushed".into()),
+        }
     }
 
     /// What happened to models that nobody asked for, since the start.
@@ -546,7 +559,7 @@ fn named(name: &str, version: &str) -> Result<ModelRef, ControlError> {
     if crate::model::is_identifier(name) && crate::model::is_identifier(version) {
         Ok(model)
     } else {
-        Err(ControlError::Unknown(model.to_string()))
+        Err(ControlError::Identifier(model.to_string()))
     }
 }
 

@@ -95,7 +95,11 @@ impl RedisConfig {
         // Without a URL nothing is shipped, and nothing is wrong with that.
         let url_ok = self.url.is_empty() || redis::parse_redis_url(&self.url).is_some();
         let rules = [
-            (url_ok, "url", "like redis://127.0.0.1:6379"),
+            (
+                url_ok,
+                "url",
+                "like redis://127.0.0.1:6379, or empty to ship nothing",
+            ),
             (
                 (1..=100).contains(&self.partitions),
                 "partitions",
@@ -182,6 +186,7 @@ mod tests {
     fn a_wrong_setting_is_named() {
         let cases = [
             ("url = 'localhost'", "url"),
+            ("url = ' '", "url"),
             ("partitions = 0", "partitions"),
             ("partitions = 101", "partitions"),
             ("batch_entries_max = 0", "batch_entries_max"),

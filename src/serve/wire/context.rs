@@ -11,7 +11,7 @@ use super::check::{Budget, range};
 use super::parse::Object;
 use super::scalar::{Instant, Text, Whole};
 use super::validate::{customer, technician};
-use super::{Consent, Customer, DecisionRequest, Malformed, Technician, limits, schema};
+use super::{Care, Consent, Customer, DecisionRequest, Malformed, Technician, limits, schema};
 use crate::domain;
 
 /// Asks for a context token.
@@ -88,12 +88,13 @@ impl<'a> ContextRequest<'a> {
 impl<'a> DecisionRequest<'a> {
     /// Puts what a back end vouched for in place of what the page says; the caller is then trusted.
     ///
-    /// Only consent is both: what either side withholds is withheld, so that a visitor's "no" on
-    /// the page counts at once.
+    /// Only consent and care are both: what either side withholds is withheld, and trouble that either
+    /// side knows of is trouble, so that a visitor's "no" or "help" on the page counts at once.
     pub fn apply(&mut self, context: Context<'a>) {
         let told = self.customer.take().unwrap_or_default().0;
         let mut vouched = context.customer.unwrap_or_default().0;
         vouched.consent = both(told.consent, vouched.consent);
+        vouched.care = either(told.care, vouched.care);
         self.customer = Some(Object(vouched));
         if let Some(appointment) = &mut self.appointment {
             appointment.0.technician = context.technician;
@@ -116,6 +117,20 @@ fn both(a: Option<Object<Consent>>, b: Option<Object<Consent>>) -> Option<Object
         personalization: and(a.personalization, b.personalization),
         marketing: and(a.marketing, b.marketing),
         measurement: and(a.measurement, b.measurement),
+    }))
+}
+
+fn either(a: Option<Object<Care>>, b: Option<Object<Care>>) -> Option<Object<Care>> {
+    let (Some(a), Some(b)) = (a, b) else {
+        return a.or(b);
+    };
+    let or = |a: Option<bool>, b: Option<bool>| a.zip(b).map(|(a, b)| a || b).or(a).or(b);
+    // The lower rating is the one that keeps things from being sold.
+    let ratings = [a.last_rating, b.last_rating].into_iter().flatten();
+    Some(Object(Care {
+        open_issue: or(a.open_issue, b.open_issue),
+        payment_hardship: or(a.payment_hardship, b.payment_hardship),
+        last_rating: ratings.min_by_key(|rating| rating.0),
     }))
 }
 
@@ -152,6 +167,20 @@ mod tests {
             r#"{"consent": {"personalization": false, "marketing": true}}"#,
             r#"{"consent": {"personalization": true, "measurement": false}}"#,
             r#"{"consent":{"personalization":false,"marketing":true,"measurement":false}}"#,
+        );
+    }
+
+    #[test]
+    fn trouble_that_either_knows_of_is_trouble() {
+        check(
+            r#"{"care": {"open_issue": true, "payment_hardship": false, "last_rating": 2}}"#,
+            r#"{"care": {"open_issue": false, "last_rating": 5}}"#,
+            r#"{"care":{"open_issue":true,"payment_hardship":false,"last_rating":2}}"#,
+        );
+        check(
+            r#"{"care": {"open_issue": true}}"#,
+            r#"{"id": "c-1"}"#,
+            r#"{"id":"c-1","care":{"open_issue":true}}"#,
         );
     }
 

@@ -7,10 +7,11 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem,
 };
-use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, OpenApi, PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder,
+    ContentBuilder, Header, OpenApi, PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder,
 };
 
 use super::limits;
@@ -62,13 +63,16 @@ const ALWAYS: &[Refusal] = &[Refusal::MethodNotAllowed, Refusal::Overloaded];
 /// What an operation that reads a body may answer with instead.
 const READS: &[Refusal] = &[
     Refusal::Malformed,
-    Refusal::Unauthenticated,
-    Refusal::Forbidden,
     Refusal::TooLarge,
     Refusal::UnsupportedMediaType,
-    Refusal::NotReady,
     Refusal::DeadlineExceeded,
 ];
+
+/// What an operation that asks for a key may answer with instead.
+const KEYED: &[Refusal] = &[Refusal::Unauthenticated, Refusal::Forbidden];
+
+/// The name of the one way to bring a key.
+const KEY: &str = "key";
 
 /// The description of everything the public listener answers over HTTP.
 #[must_use]
@@ -108,8 +112,22 @@ pub fn openapi() -> OpenApi {
             get(file("demo", "The demo tracker page.", "text/html")),
         )
         .build();
+    if let Some(components) = &mut api.components {
+        components.add_security_scheme(KEY, key());
+    }
     describe(&mut api);
     api
+}
+
+/// A server on a loopback address without keys asks for none; that is the only exception.
+fn key() -> SecurityScheme {
+    let mut http = Http::new(HttpAuthScheme::Bearer);
+    http.description = Some(
+        "A key of `offerd keys new`: a secret one for a back end, or a publishable one for pages of its \
+         origins. Until keys are configured, the server listens on loopback only and asks for none."
+            .to_owned(),
+    );
+    SecurityScheme::Http(http)
 }
 
 /// Gives every field without a description the comment of its proto twin.
@@ -124,6 +142,7 @@ fn describe(api: &mut OpenApi) {
             let description = match property {
                 RefOr::T(Schema::Object(object)) => &mut object.description,
                 RefOr::T(Schema::Array(array)) => &mut array.description,
+                RefOr::T(Schema::AnyOf(any)) => &mut any.description,
                 _ => continue,
             };
             if description.is_none() {
@@ -152,9 +171,10 @@ fn decisions() -> Operation {
     operation(
         "decide",
         "Decides which offers a customer should see here and now.",
-        READS,
+        &[READS, KEYED],
     )
-    .request_body(Some(body("DecisionRequest")))
+    .security(SecurityRequirement::new(KEY, [""; 0]))
+    .request_body(Some(body(&["application/json"], "DecisionRequest")))
     .response(
         "200",
         json("The answer; no offer is one, too.", "DecisionResponse"),
@@ -163,24 +183,35 @@ fn decisions() -> Operation {
 }
 
 fn events() -> Operation {
-    operation("record", "Records up to 100 events, each counted once however often it is sent.", READS)
-        .description(Some(
-            "The same JSON is accepted as `text/plain`, which is what a browser's `sendBeacon` can send \
-             without asking first.",
-        ))
-        .request_body(Some(body("EventRequest")))
-        .response("200", json("The journal holds what was accepted.", "EventResponse"))
-        .build()
+    operation(
+        "record",
+        "Records up to 100 events, each counted once however often it is sent.",
+        &[READS],
+    )
+    .description(Some(
+        "No key is asked for: the tokens in the events are the proof. The same JSON is accepted as \
+         `text/plain`, which is what a browser's `sendBeacon` can send without asking first.",
+    ))
+    .request_body(Some(body(
+        &["application/json", "text/plain"],
+        "EventRequest",
+    )))
+    .response(
+        "200",
+        json("The journal holds what was accepted.", "EventResponse"),
+    )
+    .build()
 }
 
 fn context() -> Operation {
     operation(
         "sign_context",
         "Signs what a back end knows of a customer, for a browser to pass along.",
-        READS,
+        &[READS, KEYED],
     )
     .description(Some("For secret keys only."))
-    .request_body(Some(body("ContextRequest")))
+    .security(SecurityRequirement::new(KEY, [""; 0]))
+    .request_body(Some(body(&["application/json"], "ContextRequest")))
     .response("200", json("The token.", "ContextResponse"))
     .build()
 }
@@ -205,7 +236,7 @@ fn track() -> Operation {
     operation(
         "track",
         "Counts an impression or a click without a script.",
-        &[Refusal::NotFound, Refusal::NotReady],
+        &[&[Refusal::NotFound]],
     )
     .parameter(token)
     .response(
@@ -216,13 +247,22 @@ fn track() -> Operation {
     )
     .response(
         "302",
-        Response::new("A click, led on to the offer's own address."),
+        ResponseBuilder::new()
+            .description("A click, led on to the offer's own address.")
+            .header(
+                "Location",
+                Header::new(ObjectBuilder::new().schema_type(Type::String)),
+            ),
+    )
+    .response(
+        "204",
+        Response::new("A click on an offer that has no address to lead to."),
     )
     .build()
 }
 
 fn probe(id: &str, summary: &str, refusals: &[Refusal]) -> Operation {
-    operation(id, summary, refusals)
+    operation(id, summary, &[refusals])
         .response("200", text("Yes.", "text/plain"))
         .build()
 }
@@ -233,23 +273,34 @@ fn file(id: &str, summary: &str, content_type: &str) -> Operation {
         .build()
 }
 
-fn operation(id: &str, summary: &str, refusals: &[Refusal]) -> OperationBuilder {
+fn operation(id: &str, summary: &str, refusals: &[&[Refusal]]) -> OperationBuilder {
     let start = OperationBuilder::new()
         .operation_id(Some(id))
         .summary(Some(summary));
-    let all = refusals.iter().chain(ALWAYS);
-    all.fold(start, |operation, refusal| {
-        let response = ResponseBuilder::new()
-            .description(refusal.title())
-            .content(Problem::CONTENT_TYPE, content("Problem"));
-        operation.response(refusal.status().1.as_str(), response)
+    let all = refusals.iter().copied().flatten().chain(ALWAYS);
+    all.fold(start, |operation, &refusal| {
+        operation.response(refusal.status().1.as_str(), refused(refusal))
     })
 }
 
-fn body(schema: &str) -> utoipa::openapi::request_body::RequestBody {
-    RequestBodyBuilder::new()
-        .required(Some(Required::True))
-        .content("application/json", content(schema))
+/// A refusal, with the header that its status comes with.
+fn refused(refusal: Refusal) -> ResponseBuilder {
+    let response = ResponseBuilder::new()
+        .description(refusal.title())
+        .content(Problem::CONTENT_TYPE, content("Problem"));
+    let header = |of: Type| Header::new(ObjectBuilder::new().schema_type(of));
+    match refusal {
+        Refusal::Unauthenticated => response.header("WWW-Authenticate", header(Type::String)),
+        Refusal::MethodNotAllowed => response.header("Allow", header(Type::String)),
+        Refusal::Overloaded => response.header("Retry-After", header(Type::Integer)),
+        _ => response,
+    }
+}
+
+fn body(kinds: &[&str], schema: &str) -> RequestBody {
+    let start = RequestBodyBuilder::new().required(Some(Required::True));
+    let all = kinds.iter();
+    all.fold(start, |body, &kind| body.content(kind, content(schema)))
         .build()
 }
 

@@ -59,9 +59,9 @@ fn one_of(words: &[&str], null: Null) -> Object {
         .build()
 }
 
-fn date_time(null: Null) -> Object {
+fn date_time() -> Object {
     ObjectBuilder::new()
-        .schema_type(kind(Type::String, null))
+        .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .build()
 }
@@ -235,12 +235,16 @@ pub(super) fn currency() -> Object {
         .build()
 }
 
-pub(super) fn instant() -> Object {
-    date_time(Null::Allowed)
+/// Two types instead of a list of two, because many tools look at a format only beside one type.
+pub(super) fn instant() -> Schema {
+    let either = AnyOfBuilder::new()
+        .item(date_time())
+        .item(ObjectBuilder::new().schema_type(Type::Null));
+    Schema::AnyOf(either.build())
 }
 
 pub(super) fn instant_required() -> Object {
-    date_time(Null::Refused)
+    date_time()
 }
 
 pub(super) fn triggers() -> Array {

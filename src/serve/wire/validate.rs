@@ -27,7 +27,8 @@ pub struct Arrival {
     /// Whether the browser sent `Sec-GPC: 1`, which withholds personalization.
     pub gpc: bool,
     /// Whether the caller may speak for the operator. What a page alone says of its visitor's features,
-    /// segments, products and care, and of the technician, is not believed.
+    /// segments and products, and of the technician, is not believed; its word on care is, since that
+    /// can only keep things from being sold.
     pub trusted: bool,
 }
 
@@ -82,7 +83,6 @@ fn withhold(request: &mut Request<'_>, arrival: &Arrival) {
         customer.features.clear();
         customer.segments.clear();
         customer.products.clear();
-        customer.care = domain::Care::default();
         request.appointment.technician = None;
     }
     if arrival.gpc {

@@ -1,0 +1,88 @@
+//! JSON in and out. The peer is `serde_json::Value`, which reads the same bytes and checks nothing.
+
+use std::hint::black_box;
+
+use criterion::Criterion;
+use offerd::decide::{Scratch, Views, decide};
+use offerd::domain::{Consent, DecisionId, Effort, Facts, SubjectKey};
+use offerd::serve::wire::{Answering, Arrival, DecisionRequest, answer, parse, validate};
+use serde_json::Value;
+
+use crate::support::{self, NOON};
+
+/// What a tracker page sends.
+const BODY: &str = r#"{ "request_id": "r-81", "channel": "web", "locale": "en-US", "device": "mobile", "deadline_ms": 20,
+  "appointment": { "id": "apt-7731", "phase": "en_route", "job_type": "install",
+    "window_start": "2026-11-21T13:00:00Z", "window_end": "2026-11-21T15:00:00Z",
+    "eta_seconds": 1260, "delay_seconds": 0, "reschedules": 0,
+    "technician": { "skills": ["wifi"], "stock": ["wifi6_extender"], "slack_minutes": 25 } },
+  "customer": { "id": "c-18f2", "features": { "tenure": 14, "Contract": "Month-to-month", "has_tv": false },
+    "segments": ["new_mover"], "products": ["internet_500"],
+    "consent": { "personalization": true, "marketing": true, "measurement": true },
+    "care": { "open_issue": false, "payment_hardship": false, "last_rating": 4 } },
+  "triggers": [ { "name": "map_viewed", "count": 3, "age_ms": 4200 } ],
+  "placements": [ { "id": "tracker_hero", "count": 1, "exclude_offers": [] } ] }"#;
+
+fn arrival() -> Arrival {
+    Arrival {
+        decision: DecisionId(7),
+        at: NOON,
+        effort: Effort::Full,
+        consent_default: Consent {
+            personalization: true,
+            marketing: true,
+            measurement: true,
+        },
+        gpc: false,
+        trusted: true,
+    }
+}
+
+fn decode(c: &mut Criterion) {
+    let (body, arrival) = (BODY.as_bytes(), arrival());
+    let subject = |_: &str, id: &str| SubjectKey(id.len() as u128);
+    let read = || -> usize {
+        let message: DecisionRequest<'_> = parse(black_box(body)).expect("it is a request");
+        let request = validate(&message, &arrival, subject).expect("it breaks no rule");
+        request.placements.len()
+    };
+    assert_eq!(read(), 1);
+    c.bench_function(&format!("wire/decode-and-check/{}", body.len()), |b| {
+        b.iter(read);
+    });
+    c.bench_function(&format!("wire/peer-value/{}", body.len()), |b| {
+        b.iter(|| serde_json::from_slice::<Value>(black_box(body)).expect("it is JSON"));
+    });
+}
+
+fn encode(c: &mut Criterion) {
+    let snapshot = support::by_model("propensity-forest");
+    let request = support::request(1);
+    let mut scratch = Scratch::default();
+    let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
+    let offers = decision.choices.len();
+    assert!(offers > 0, "an empty answer would measure little");
+    let mut slots = Vec::new();
+    let views = Views::new(&snapshot, &request, &mut slots);
+    let from = || Answering {
+        snapshot: &snapshot,
+        request: &request,
+        decision,
+        reveal: true,
+    };
+    // Signing is measured by itself.
+    let render = || {
+        let answer = answer(from(), |place| views.at(place), |_, _, _| "t".repeat(110));
+        serde_json::to_vec(&answer).expect("answers are plain data")
+    };
+    c.bench_function(&format!("wire/encode/{offers}"), |b| b.iter(render));
+    let value: Value = serde_json::from_slice(&render()).expect("it is JSON");
+    c.bench_function(&format!("wire/peer-value-encode/{offers}"), |b| {
+        b.iter(|| serde_json::to_vec(black_box(&value)).expect("values are plain data"));
+    });
+}
+
+pub fn bench(c: &mut Criterion) {
+    decode(c);
+    encode(c);
+}
