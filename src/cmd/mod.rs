@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod export;
 pub mod keys;
+pub mod registry;
 pub mod replay;
 pub mod serve;
 pub mod train;

@@ -140,6 +140,8 @@ pub(super) struct Inner {
 #[derive(Clone)]
 pub(super) struct Models {
     pub live: Arc<Model>,
+    /// What was live before, so that going back takes no reading.
+    pub before: Option<Arc<Model>>,
     pub canary: Option<Arc<Model>>,
     pub shadow: Option<Arc<Model>>,
 }
@@ -456,6 +458,7 @@ fn boot<D: Folder>(
     let shadow = beside(stages, shadow);
     Models {
         live,
+        before: None,
         canary,
         shadow,
     }

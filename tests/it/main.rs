@@ -11,6 +11,7 @@ mod journal;
 mod ledger;
 mod model;
 mod redis_server;
+mod registry;
 mod server;
 mod simulation;
 mod sink;

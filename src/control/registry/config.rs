@@ -24,7 +24,7 @@ pub struct ModelsConfig {
     pub trial_requests: usize,
     /// A model that makes decisions so many times slower than the live one is held until confirmed.
     pub trial_slower_max: f64,
-    /// ... unless an average decision still takes less than so many microseconds.
+    /// ... unless a decision still takes less than so many microseconds.
     pub trial_fast_us: f64,
     /// Seconds that a process must live for its models to be trusted at the next start. After two in
     /// a row that did not, and did not stop cleanly, the newest is left out. 0 for never.

@@ -174,7 +174,11 @@ impl<D: Folder> Control<D> {
         }
         let decides = matches!(stage, Stage::Canary | Stage::Live);
         let (model, trial) = apart(|| {
-            let model = load(&self.store, &path)?;
+            let at_hand = self.lock().models.find(&path);
+            let model = match at_hand {
+                Some(model) => model,
+                None => load(&self.store, &path)?,
+            };
             let trial = match decides {
                 true => self.try_out(&model, now)?,
                 false => Trial::default(),
@@ -475,26 +479,21 @@ impl<D: Folder> Control<D> {
         stages: &Stages,
         fresh: Option<&Arc<Model>>,
     ) -> Result<Models, ControlError> {
-        let Models {
-            live,
-            canary,
-            shadow,
-        } = &inner.models;
-        let at_hand = [fresh, Some(live), canary.as_ref(), shadow.as_ref()];
+        let fresh = |wanted: &ModelRef| fresh.filter(|model| reference(model) == *wanted).cloned();
         let find = |wanted: &ModelRef| {
-            let mut at_hand = at_hand.iter().flatten();
-            match at_hand.find(|model| reference(model) == *wanted) {
-                Some(model) => Ok(Arc::clone(model)),
-                None => apart(|| load(&self.store, wanted))?,
-            }
+            let at_hand = fresh(wanted).or_else(|| inner.models.find(wanted));
+            at_hand.map_or_else(|| apart(|| load(&self.store, wanted))?, Ok)
         };
         let live = match &stages.live {
             Some(live) => find(live)?,
             None => Arc::clone(&self.shipped),
         };
         let canary = stages.canary.as_ref().map(|tried| find(&tried.model));
+        let changed = !Arc::ptr_eq(&live, &inner.models.live);
+        let old = Some(&inner.models.live).filter(|_| changed);
         Ok(Models {
             live,
+            before: old.or(inner.models.before.as_ref()).cloned(),
             canary: canary.transpose()?,
             shadow: stages.shadow.as_ref().map(find).transpose()?,
         })
@@ -547,6 +546,15 @@ impl<D: Folder> Control<D> {
                 decide_p99_us: counts.p99().map(|p99| p99.as_micros() as u64),
             }),
         }
+    }
+}
+
+impl Models {
+    /// The model of that version, if it is at hand.
+    fn find(&self, wanted: &ModelRef) -> Option<Arc<Model>> {
+        let all = [Some(&self.live), self.before.as_ref(), self.canary.as_ref()];
+        let mut all = all.into_iter().chain([self.shadow.as_ref()]).flatten();
+        all.find(|model| reference(model) == *wanted).cloned()
     }
 }
 

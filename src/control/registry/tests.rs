@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use super::*;
-use crate::app::SHIPPED;
-use crate::control::plane::{Control, ControlError, Settings};
+use crate::control::plane::{Control, ControlError, Settings, Shipped};
 use crate::control::store::{Folder, Store};
 use crate::domain::Millis;
 use crate::journal::disk::{Disk, RealDisk};
@@ -19,6 +18,13 @@ use crate::journal::{Journal, JournalConfig};
 use crate::model::digest;
 
 const NOW: Millis = Millis(1_763_830_800_000);
+
+/// What comes with the program.
+const SHIPPED: Shipped = Shipped {
+    catalog: include_str!("../../../catalog/demo.toml"),
+    manifest: include_str!("../../../models/propensity-forest/manifest.json"),
+    artifact: include_str!("../../../models/propensity-forest/artifact.json"),
+};
 
 /// A disk that dies.
 #[derive(Clone)]

@@ -49,7 +49,8 @@ pub struct Trial {
     pub lowest: f64,
     /// The highest.
     pub highest: f64,
-    /// Mean time of a decision with the new model, in microseconds.
+    /// How long a decision takes with the new model, in microseconds: the lower quartile, since this
+    /// runs at the lowest priority and is often interrupted in the middle of one.
     pub new_us: f64,
     /// The same with the live one.
     pub live_us: f64,
@@ -72,8 +73,7 @@ impl fmt::Display for Objection {
             Objection::Useless => write!(f, "it gave no probability for any recent request"),
             Objection::Slow(t) => write!(
                 f,
-                "a decision takes {:.1} us on average over the last {} requests, with the live model \
-                 {:.1} us",
+                "a decision takes {:.1} us over the last {} requests, with the live model {:.1} us",
                 t.new_us, t.requests, t.live_us
             ),
             Objection::Constant(t) => write!(
@@ -121,7 +121,7 @@ pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[String]) -> Trial 
         highest: f64::NEG_INFINITY,
         ..Trial::default()
     };
-    let (mut live_took, mut new_took) = (Duration::ZERO, Duration::ZERO);
+    let (mut live_took, mut new_took) = (Vec::new(), Vec::new());
     let (mut live_scratch, mut new_scratch) = (Scratch::default(), Scratch::default());
     for record in records {
         let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(record) else {
@@ -136,8 +136,8 @@ pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[String]) -> Trial 
         decide(live, &request, &facts, &mut live_scratch);
         let between = Instant::now();
         let decision = decide(new, &request, &facts, &mut new_scratch);
-        new_took += between.elapsed();
-        live_took += between - began;
+        new_took.push(between.elapsed());
+        live_took.push(between - began);
         trial.requests += 1;
         trial.failures += usize::from(decision.degraded.model_failed);
         if decision.degraded.model_failed {
@@ -151,9 +151,13 @@ pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[String]) -> Trial 
             }
         }
     }
-    let mean_us = |took: Duration| took.as_secs_f64() * 1e6 / trial.requests.max(1) as f64;
-    (trial.new_us, trial.live_us) = (mean_us(new_took), mean_us(live_took));
+    (trial.new_us, trial.live_us) = (quartile_us(new_took), quartile_us(live_took));
     trial
+}
+
+fn quartile_us(mut took: Vec<Duration>) -> f64 {
+    took.sort_unstable();
+    took.get(took.len() / 4).map_or(0.0, |d| d.as_secs_f64() * 1e6)
 }
 
 impl Trial {
