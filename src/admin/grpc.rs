@@ -13,8 +13,8 @@ use super::http::waiting;
 use super::models::{actor, word};
 use super::operator::{Operator, Place};
 use super::problem::Problem;
-use crate::control::catalog::EntryDiff;
 use crate::control::ControlError;
+use crate::control::catalog::EntryDiff;
 use crate::control::registry::{ModelInfo, Push, Signature, Stage};
 
 /// Bytes of one message: a model with its manifest.

@@ -105,7 +105,9 @@ async fn stage(
 ) -> Answer {
     let Path((name, version)) = path?;
     let asked: StageBody = serde_json::from_slice(&body?).map_err(|e| {
-        Problem::malformed(format!("expected {{\"stage\": \"…\", \"percent\": 10}}: {e}"))
+        Problem::malformed(format!(
+            "expected {{\"stage\": \"…\", \"percent\": 10}}: {e}"
+        ))
     })?;
     let stage = word(&asked.stage)?;
     let staged = waiting(move || {
@@ -130,9 +132,9 @@ async fn roll_back(
 
 /// The stage of that name.
 pub(super) fn word(stage: &str) -> Result<Stage, Problem> {
-    stage.parse().map_err(|unknown| {
-        Problem::malformed(format!("{unknown}, found {stage:?}")).about("stage")
-    })
+    stage
+        .parse()
+        .map_err(|unknown| Problem::malformed(format!("{unknown}, found {stage:?}")).about("stage"))
 }
 
 fn text<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, Problem> {

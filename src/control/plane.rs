@@ -208,8 +208,13 @@ impl<D: Folder> Control<D> {
             .collect();
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
-        for model in [Some(&snapshot.model), snapshot.canary.as_ref().map(|c| &c.model)] {
-            model.into_iter().for_each(|m| drop(settings.tallies.list(&m.label)));
+        for model in [
+            Some(&snapshot.model),
+            snapshot.canary.as_ref().map(|c| &c.model),
+        ] {
+            model
+                .into_iter()
+                .for_each(|m| drop(settings.tallies.list(&m.label)));
         }
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let inner = Mutex::new(Inner {

@@ -155,7 +155,9 @@ impl<D: Folder> Store<D> {
     /// Who pushed a version; nobody where that is not known.
     pub fn pushed(&self, model: &ModelRef) -> Pushed {
         let text = fs::read(self.model_dir(model).join("pushed.json"));
-        let read = text.ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let read = text
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
         read.unwrap_or_default()
     }
 

@@ -24,13 +24,7 @@ pub(super) fn select(
         clock,
         ..
     } = scratch;
-    let view = View::new(
-        request,
-        &model.vocabulary,
-        slots,
-        &placement.id,
-        *clock,
-    );
+    let view = View::new(request, &model.vocabulary, slots, &placement.id, *clock);
     let placed = placed(placement, request);
     for &ix in &placement.offers {
         let offer = snapshot.catalog.offer(ix);

@@ -58,7 +58,11 @@ impl Snapshot {
     #[must_use]
     pub fn is_canary(&self, request: &Request<'_>) -> bool {
         self.canary.as_ref().is_some_and(|canary| {
-            place(&canary.model.label, request.customer.subject, request.decision) * 100.0
+            place(
+                &canary.model.label,
+                request.customer.subject,
+                request.decision,
+            ) * 100.0
                 < canary.percent
         })
     }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::decide::record::{DecisionRecord, rfc3339};
 use crate::decide::snapshot::Snapshot;
 use crate::domain::{
-    Decision, DecisionId, Entry, EntryKind, EventType, Millis, Money, NameHash, Phase,
-    Request, Shown, SubjectKey,
+    Decision, DecisionId, Entry, EntryKind, EventType, Millis, Money, NameHash, Phase, Request,
+    Shown, SubjectKey,
 };
 
 /// The offers a decision shows, as the ledger counts them.

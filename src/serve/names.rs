@@ -55,7 +55,8 @@ impl Book {
         }
         let canary = snapshot.canary.as_ref().map(|c| &c.model);
         for model in canary.into_iter().chain([&snapshot.model]) {
-            self.models.insert(hash32(&model.label), model.label.clone());
+            self.models
+                .insert(hash32(&model.label), model.label.clone());
         }
     }
 }

@@ -34,12 +34,17 @@ use crate::support;
 
 /// A shipped model under another name and version.
 fn renamed(folder: &str, version: &str) -> (String, Vec<u8>) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(folder);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("models")
+        .join(folder);
     let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
     let mut manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     manifest["name"] = "swapped".into();
     manifest["version"] = version.into();
-    (manifest.to_string(), std::fs::read(dir.join("artifact.json")).unwrap())
+    (
+        manifest.to_string(),
+        std::fs::read(dir.join("artifact.json")).unwrap(),
+    )
 }
 
 /// The data path and the control plane of a server, without its ports.
@@ -120,7 +125,9 @@ impl Node {
             believed: true,
             reveal: true,
         };
-        let answer = self.service.decide(&message, asked, |answer| serde_json::to_value(&answer));
+        let answer = self
+            .service
+            .decide(&message, asked, |answer| serde_json::to_value(&answer));
         let answer = answer.expect("the request is well-formed").unwrap();
         assert_eq!(answer["degraded"], serde_json::json!([]), "{answer}");
         let model = answer["model"].as_str().unwrap().to_owned();
@@ -154,7 +161,11 @@ impl Node {
             }
         })
         .unwrap();
-        assert!(answers.is_empty(), "{} decisions are not on record", answers.len());
+        assert!(
+            answers.is_empty(),
+            "{} decisions are not on record",
+            answers.len()
+        );
         assert!(replayed > 10, "only {replayed} were decided again");
     }
 }
@@ -189,7 +200,9 @@ async fn a_thousand_swaps_under_load() {
     for swap in 0..SWAPS {
         let version = ["a", "b"][swap % 2];
         let now = offerd::serve::now();
-        let staged = node.control.stage("swapped", version, Stage::Live, None, false, now);
+        let staged = node
+            .control
+            .stage("swapped", version, Stage::Live, None, false, now);
         assert_eq!(staged.unwrap().epoch, first + 1 + swap as u64);
     }
     over.store(true, Ordering::Relaxed);
@@ -235,7 +248,10 @@ fn a_canary_keeps_its_customers() {
         some.is_canary(&request)
     });
     let anonymous = anonymous.count();
-    assert!((1_800..2_200).contains(&anonymous), "{anonymous} of 20000 at 10 %");
+    assert!(
+        (1_800..2_200).contains(&anonymous),
+        "{anonymous} of 20000 at 10 %"
+    );
     let everybody = with_canary(100.0);
     assert!((0..1_000).all(|n| everybody.is_canary(&support::request(n))));
 }
@@ -292,7 +308,10 @@ fn a_shadow_is_put_on_record_and_changes_nothing() {
             assert_eq!(would, *said);
         }
     }
-    assert!((60..140).contains(&scored), "{scored} of 200 at a share of a half");
+    assert!(
+        (60..140).contains(&scored),
+        "{scored} of 200 at a share of a half"
+    );
 }
 
 /// A model that takes its thread down with it.
@@ -355,7 +374,10 @@ async fn conversions_are_counted_for_the_version_that_decided() {
             believed: true,
             reveal: true,
         };
-        let answer = self::value(node.service.decide(&message, asked, |a| serde_json::to_value(&a)));
+        let answer = self::value(
+            node.service
+                .decide(&message, asked, |a| serde_json::to_value(&a)),
+        );
         let token = answer["placements"][0]["offers"][0]["token"].as_str();
         tokens.extend(token.map(str::to_owned));
     }
@@ -378,7 +400,10 @@ async fn conversions_are_counted_for_the_version_that_decided() {
         let model = list.iter().find(|m| m.version == version).unwrap();
         model.health
     };
-    assert_eq!(counted("b").map(|h| (h.decisions, h.conversions)), Some((0, 0)));
+    assert_eq!(
+        counted("b").map(|h| (h.decisions, h.conversions)),
+        Some((0, 0))
+    );
     let now = Millis(offerd::serve::now().0);
     node.control.roll_back("swapped", now).unwrap();
     let list = node.control.models().unwrap();

@@ -29,7 +29,12 @@ pub struct Server {
     )]
     pub admin: String,
     /// An admin key, where the server asks for one.
-    #[arg(long, value_name = "KEY", env = "OFFERD_ADMIN_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "OFFERD_ADMIN_KEY",
+        hide_env_values = true
+    )]
     pub key: Option<String>,
     /// Print the server's answer as JSON.
     #[arg(long)]
@@ -103,7 +108,10 @@ impl<'a> Client<'a> {
         let plain = |uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some();
         if !uri.as_ref().is_some_and(plain) {
             let expected = "expected http://HOST:PORT; for TLS go through a tunnel or a proxy";
-            return Err(Error::Use(format!("--admin: {expected}, found {:?}", server.admin)));
+            return Err(Error::Use(format!(
+                "--admin: {expected}, found {:?}",
+                server.admin
+            )));
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -35,7 +35,9 @@ pub enum Command {
         server: Server,
     },
     /// Put a stored version into a stage; whichever was in it is stored.
-    #[command(after_help = "Example: offerd model stage propensity@2026-11-20.1 canary --percent 10")]
+    #[command(
+        after_help = "Example: offerd model stage propensity@2026-11-20.1 canary --percent 10"
+    )]
     Stage {
         /// Which version: NAME@VERSION.
         #[arg(value_name = "NAME@VERSION", value_parser = version)]
@@ -102,7 +104,13 @@ fn done(command: &Command) -> Result<(), Error> {
             let request = push::request(args)?;
             let client = Client::new(server)?;
             let waiting = format!("pushing {}", request.label);
-            let answer = client.call(Method::PUT, &request.path, request.headers, request.body, &waiting)?;
+            let answer = client.call(
+                Method::PUT,
+                &request.path,
+                request.headers,
+                request.body,
+                &waiting,
+            )?;
             told(server, &answer);
         }
         Command::List { server } => {
@@ -160,7 +168,10 @@ mod tests {
     #[test]
     fn versions_are_told_by_name() {
         let found = version("propensity@2026-11-20.1").unwrap();
-        assert_eq!((&*found.name, &*found.version), ("propensity", "2026-11-20.1"));
+        assert_eq!(
+            (&*found.name, &*found.version),
+            ("propensity", "2026-11-20.1")
+        );
         for bad in ["propensity", "@1", "m@", "m@../x", "M@1"] {
             assert!(version(bad).is_err(), "{bad}");
         }

@@ -66,7 +66,10 @@ pub fn request(args: &Args) -> Result<Sent, Error> {
     ];
     if let Some(key) = &args.sign {
         let signature = sign(key, &known, &text)?;
-        parts.push(("signature", serde_json::to_vec(&signature).expect("plain data")));
+        parts.push((
+            "signature",
+            serde_json::to_vec(&signature).expect("plain data"),
+        ));
     }
     let boundary = boundary();
     let mut headers = vec![(
@@ -158,9 +161,8 @@ fn boundary() -> String {
 fn form(boundary: &str, parts: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, bytes) in parts {
-        let head = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n"
-        );
+        let head =
+            format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(bytes);
         body.extend_from_slice(b"\r\n");

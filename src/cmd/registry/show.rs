@@ -27,11 +27,26 @@ pub fn staged(answer: &Value) -> String {
 /// A line for every version.
 pub fn table(answer: &Value) -> String {
     let models = answer["models"].as_array().map_or(&[][..], Vec::as_slice);
-    let head = ["VERSION", "STAGE", "FORMAT", "PUSHED", "BY", "DECISIONS", "FAILED", "P99 us", "CONVERSIONS"];
+    let head = [
+        "VERSION",
+        "STAGE",
+        "FORMAT",
+        "PUSHED",
+        "BY",
+        "DECISIONS",
+        "FAILED",
+        "P99 us",
+        "CONVERSIONS",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(models.iter().map(row));
     let widths: Vec<usize> = (0..head.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for (row, model) in rows.iter().zip([&Value::Null].into_iter().chain(models)) {

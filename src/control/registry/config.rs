@@ -69,7 +69,10 @@ impl ModelsConfig {
     pub fn check(&self) -> Result<(), ModelsConfigError> {
         let wrong = |field, problem: String| Err(ModelsConfigError { field, problem });
         if let Err(unknown) = self.push_stage.parse::<Stage>() {
-            return wrong("push_stage", format!("{unknown}, found {:?}", self.push_stage));
+            return wrong(
+                "push_stage",
+                format!("{unknown}, found {:?}", self.push_stage),
+            );
         }
         let ranges = [
             ("canary_percent", self.canary_percent, 0.0, 100.0),
@@ -83,11 +86,17 @@ impl ModelsConfig {
             }
         }
         if self.trial_requests > TRIAL_REQUESTS_MAX {
-            let problem = format!("expected 0 to {TRIAL_REQUESTS_MAX}, found {}", self.trial_requests);
+            let problem = format!(
+                "expected 0 to {TRIAL_REQUESTS_MAX}, found {}",
+                self.trial_requests
+            );
             return wrong("trial_requests", problem);
         }
         if self.signing_keys.len() > SIGNING_KEYS_MAX {
-            let problem = format!("at most {SIGNING_KEYS_MAX}, found {}", self.signing_keys.len());
+            let problem = format!(
+                "at most {SIGNING_KEYS_MAX}, found {}",
+                self.signing_keys.len()
+            );
             return wrong("signing_keys", problem);
         }
         if self.keys().any(|key| key.is_none()) {
@@ -107,7 +116,10 @@ impl ModelsConfig {
 
     /// The public keys; `None` for one that is none.
     pub(super) fn keys(&self) -> impl Iterator<Item = Option<Vec<u8>>> {
-        let decoded = self.signing_keys.iter().map(|key| STANDARD.decode(key).ok());
+        let decoded = self
+            .signing_keys
+            .iter()
+            .map(|key| STANDARD.decode(key).ok());
         decoded.map(|key| key.filter(|bytes| bytes.len() == 32))
     }
 }

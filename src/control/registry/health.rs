@@ -64,8 +64,18 @@ impl Guardrails {
         let ranges = [
             ("failed_share_max", self.failed_share_max, 0.0, 1.0),
             ("latency_ratio_max", self.latency_ratio_max, 1.0, 1e6),
-            ("calibration_events_min", self.calibration_events_min, 1.0, 1e9),
-            ("calibration_ratio_max", self.calibration_ratio_max, 1.0, 1e6),
+            (
+                "calibration_events_min",
+                self.calibration_events_min,
+                1.0,
+                1e9,
+            ),
+            (
+                "calibration_ratio_max",
+                self.calibration_ratio_max,
+                1.0,
+                1e6,
+            ),
             ("z_min", self.z_min, 1.0, 100.0),
         ];
         let wrong = |&(_, value, low, high): &(&str, f64, f64, f64)| !(low..=high).contains(&value);
@@ -303,7 +313,13 @@ mod tests {
 
     #[test]
     fn slow_is_slower_than_the_champion_and_slow() {
-        check(counts(1_000, 4_000), counts(1_000, 500), false, 1, "latency");
+        check(
+            counts(1_000, 4_000),
+            counts(1_000, 500),
+            false,
+            1,
+            "latency",
+        );
         check(counts(1_000, 4_000), counts(1_000, 2_000), false, 1, "fine");
         check(counts(1_000, 400), counts(1_000, 20), false, 1, "fine");
         check(counts(999, 4_000), counts(1_000, 500), false, 1, "fine");

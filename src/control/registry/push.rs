@@ -121,7 +121,13 @@ impl<D: Folder> Control<D> {
     /// What serves goes on serving.
     pub fn push(&self, push: &Push<'_>, now: Millis) -> Result<Staged, ControlError> {
         let path = named(push.name, push.version)?;
-        verify(&self.settings.models, push.name, push.version, push.manifest, push.signature)?;
+        verify(
+            &self.settings.models,
+            push.name,
+            push.version,
+            push.manifest,
+            push.signature,
+        )?;
         let stage = push.stage.unwrap_or_else(|| self.settings.models.stage());
         let (model, trial) = apart(|| {
             let model = Arc::new(crate::model::load(push.manifest, push.artifact)?);
@@ -138,12 +144,8 @@ impl<D: Folder> Control<D> {
             at: now.0,
             signature: push.signature.cloned(),
         };
-        self.store.keep_model(
-            &path,
-            push.manifest.as_bytes(),
-            push.artifact,
-            &pushed,
-        )?;
+        self.store
+            .keep_model(&path, push.manifest.as_bytes(), push.artifact, &pushed)?;
         if let Some(objection) = objection.filter(|_| stage != Stage::Stored && !push.confirmed) {
             return Err(self.hold(&path, &objection, now)?);
         }
@@ -185,7 +187,10 @@ impl<D: Folder> Control<D> {
             };
             Ok::<_, ControlError>((model, trial))
         })??;
-        if let Some(objection) = trial.objection(&self.settings.models).filter(|_| !confirmed) {
+        if let Some(objection) = trial
+            .objection(&self.settings.models)
+            .filter(|_| !confirmed)
+        {
             return Err(self.hold(&path, &objection, now)?);
         }
         let epoch = self.enter(&path, &model, stage, percent, now)?;
@@ -418,7 +423,11 @@ impl<D: Folder> Control<D> {
             return Ok(inner.state.epoch);
         }
         let champion = self.live.load().model.label.to_string();
-        stages.enter(path, stage, percent.unwrap_or(self.settings.models.canary_percent))?;
+        stages.enter(
+            path,
+            stage,
+            percent.unwrap_or(self.settings.models.canary_percent),
+        )?;
         let epoch = self.serve(&mut inner, stages, Some(model), now)?;
         let watch = |inner: &mut Inner| match stage {
             Stage::Live => {
@@ -515,7 +524,9 @@ impl<D: Folder> Control<D> {
         let mut notes = stages.notes.iter();
         let decides = matches!(stage, Stage::Live | Stage::Canary);
         let label = version.to_string();
-        let counts = decides.then(|| self.settings.tallies.read(&label)).flatten();
+        let counts = decides
+            .then(|| self.settings.tallies.read(&label))
+            .flatten();
         ModelInfo {
             name: version.name.clone(),
             version: version.version.clone(),

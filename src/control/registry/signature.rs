@@ -55,11 +55,15 @@ pub(super) fn verify(
     }
     let signature = signature.ok_or(SignatureError::Missing)?;
     if signature.created.parse::<jiff::Timestamp>().is_err() {
-        return Err(SignatureError::Form("created: expected an RFC 3339 instant"));
+        return Err(SignatureError::Form(
+            "created: expected an RFC 3339 instant",
+        ));
     }
     let bytes = STANDARD.decode(&signature.signature).ok();
     let bytes = bytes.filter(|b| b.len() == 64);
-    let bytes = bytes.ok_or(SignatureError::Form("signature: expected 64 bytes in base64"))?;
+    let bytes = bytes.ok_or(SignatureError::Form(
+        "signature: expected 64 bytes in base64",
+    ))?;
     let message = message(name, version, manifest, &signature.created);
     let made_it = |key: Vec<u8>| {
         let key = UnparsedPublicKey::new(&ED25519, key);

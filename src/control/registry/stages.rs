@@ -83,7 +83,12 @@ impl Stages {
     ///
     /// # Errors
     /// When the version is live and should be something else, or `percent` is outside 0 to 100.
-    pub fn enter(&mut self, model: &ModelRef, stage: Stage, percent: f64) -> Result<(), StageError> {
+    pub fn enter(
+        &mut self,
+        model: &ModelRef,
+        stage: Stage,
+        percent: f64,
+    ) -> Result<(), StageError> {
         if !(0.0..=100.0).contains(&percent) {
             return Err(StageError::Percent(percent.to_string()));
         }
@@ -238,7 +243,9 @@ mod tests {
         let refused = stages.enter(&version("2"), Stage::Canary, f64::NAN);
         assert_eq!(refused, Err(StageError::Percent("NaN".into())));
         for n in 0..40 {
-            stages.enter(&version(&n.to_string()), Stage::Live, 0.0).unwrap();
+            stages
+                .enter(&version(&n.to_string()), Stage::Live, 0.0)
+                .unwrap();
             stages.note(&version(&n.to_string()), "why".into(), n);
         }
         assert_eq!(stages.before.len(), BEFORE_MAX);

@@ -74,7 +74,8 @@ impl Disk for Mortal {
     fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if let Err(dead) = self.call() {
             if self.calls_left.load(Relaxed) == -1 {
-                self.disk.write_at(file, offset, &bytes[..bytes.len() / 2])?;
+                self.disk
+                    .write_at(file, offset, &bytes[..bytes.len() / 2])?;
             }
             return Err(dead);
         }
@@ -154,9 +155,7 @@ fn files(version: &str, intercept: f64) -> (String, String) {
     let probability = 1.0 / (1.0 + (-intercept).exp());
     let golden: Vec<String> = (0..32)
         .map(|i| {
-            format!(
-                "{{\"features\": [{i}], \"raw\": {intercept}, \"probability\": {probability}}}"
-            )
+            format!("{{\"features\": [{i}], \"raw\": {intercept}, \"probability\": {probability}}}")
         })
         .collect();
     let manifest = format!(
@@ -265,7 +264,10 @@ fn a_version_that_is_damaged_gives_way_to_the_one_before() {
     assert!(control.live.load().shadow.is_none());
     let alarms = control.alarms();
     assert_eq!(alarms.len(), 2, "{alarms:?}");
-    assert!(alarms[0].contains("m@2") && alarms[0].contains("sha256"), "{alarms:?}");
+    assert!(
+        alarms[0].contains("m@2") && alarms[0].contains("sha256"),
+        "{alarms:?}"
+    );
 }
 
 #[test]
@@ -284,11 +286,18 @@ fn two_crashes_in_a_row_leave_the_newest_out() {
     drop(control);
     let control = node.start(i64::MAX, Millis(NOW.0 + 7)).unwrap();
     assert_eq!(label(&control), "m@1");
-    assert!(control.alarms()[0].contains("m@2 does not serve"), "{:?}", control.alarms());
+    assert!(
+        control.alarms()[0].contains("m@2 does not serve"),
+        "{:?}",
+        control.alarms()
+    );
     // One that lived for a minute is trusted, however it ends.
     control.tick(Millis(NOW.0 + 60_007));
     for _ in 0..3 {
-        drop(node.start(i64::MAX, NOW).map(|c| c.tick(Millis(NOW.0 + 60_000))));
+        drop(
+            node.start(i64::MAX, NOW)
+                .map(|c| c.tick(Millis(NOW.0 + 60_000))),
+        );
     }
     assert_eq!(node.live(), "m@1");
 }
@@ -303,10 +312,18 @@ fn stages_are_told_with_who_and_when() {
     push(&control, "4", Stage::Stored).unwrap();
     let told: Vec<_> = control.models().unwrap();
     let stages: Vec<_> = told.iter().map(|m| (&*m.version, m.stage)).collect();
-    let expected = [("1", "live"), ("2", "canary"), ("3", "shadow"), ("4", "stored")];
+    let expected = [
+        ("1", "live"),
+        ("2", "canary"),
+        ("3", "shadow"),
+        ("4", "stored"),
+    ];
     assert_eq!(stages, expected);
     assert_eq!(told[1].percent, Some(10.0));
-    assert_eq!((&*told[0].pushed_by, &*told[0].pushed_at), ("ann", "2025-11-22T17:00:00.000Z"));
+    assert_eq!(
+        (&*told[0].pushed_by, &*told[0].pushed_at),
+        ("ann", "2025-11-22T17:00:00.000Z")
+    );
     assert!(told[0].health.is_some() && told[2].health.is_none());
     let unknown = control.stage("m", "../../x", Stage::Live, None, false, NOW);
     assert!(matches!(unknown, Err(ControlError::Identifier(_))));
@@ -324,7 +341,10 @@ fn stages_are_told_with_who_and_when() {
         percent: None,
         confirmed: false,
     };
-    assert!(matches!(control.push(&other, NOW), Err(ControlError::VersionTaken(_))));
+    assert!(matches!(
+        control.push(&other, NOW),
+        Err(ControlError::VersionTaken(_))
+    ));
     assert_eq!(control.live.load().epoch, epoch);
 }
 
@@ -348,7 +368,10 @@ fn what_breaks_a_guardrail_is_taken_back() {
         }
     };
     control.tick(NOW);
-    assert!(control.live.load().canary.is_some(), "nothing has happened yet");
+    assert!(
+        control.live.load().canary.is_some(),
+        "nothing has happened yet"
+    );
     failing("m@2");
     control.tick(NOW);
     assert!(control.live.load().canary.is_none());
@@ -357,7 +380,10 @@ fn what_breaks_a_guardrail_is_taken_back() {
     control.tick(NOW);
     assert!(control.live.load().model.label.starts_with("propensity@"));
     let alarms = control.alarms();
-    assert!(alarms[1].contains("m@1 was taken back: the model failed in 100 of 100"), "{alarms:?}");
+    assert!(
+        alarms[1].contains("m@1 was taken back: the model failed in 100 of 100"),
+        "{alarms:?}"
+    );
     let list = control.models().unwrap();
     let one = list.iter().find(|m| m.version == "1").unwrap();
     assert_eq!(one.stage, "stored");

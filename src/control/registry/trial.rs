@@ -157,7 +157,8 @@ pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[String]) -> Trial 
 
 fn quartile_us(mut took: Vec<Duration>) -> f64 {
     took.sort_unstable();
-    took.get(took.len() / 4).map_or(0.0, |d| d.as_secs_f64() * 1e6)
+    took.get(took.len() / 4)
+        .map_or(0.0, |d| d.as_secs_f64() * 1e6)
 }
 
 impl Trial {
