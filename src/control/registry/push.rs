@@ -174,19 +174,20 @@ impl<D: Folder> Control<D> {
         if self.store.manifest(&path).is_err() {
             return Err(ControlError::Unknown(path.to_string()));
         }
+        let at_hand = self.lock().models.find(&path);
         let decides = matches!(stage, Stage::Canary | Stage::Live);
-        let (model, trial) = apart(|| {
-            let at_hand = self.lock().models.find(&path);
-            let model = match at_hand {
-                Some(model) => model,
-                None => load(&self.store, &path)?,
-            };
-            let trial = match decides {
-                true => self.try_out(&model, now)?,
-                false => Trial::default(),
-            };
-            Ok::<_, ControlError>((model, trial))
-        })??;
+        let (model, trial) = match at_hand {
+            // It decides already, or did just before: going there and back takes no time.
+            Some(model) if !decides || self.has_decided(&path) => (model, Trial::default()),
+            at_hand => apart(|| {
+                let model = at_hand.map_or_else(|| load(&self.store, &path), Ok)?;
+                let trial = match decides {
+                    true => self.try_out(&model, now)?,
+                    false => Trial::default(),
+                };
+                Ok::<_, ControlError>((model, trial))
+            })??,
+        };
         if let Some(objection) = trial
             .objection(&self.settings.models)
             .filter(|_| !confirmed)
@@ -353,6 +354,14 @@ impl<D: Folder> Control<D> {
                 }
             }
         }
+    }
+
+    /// Whether a version is live or canary, or was live just before.
+    fn has_decided(&self, version: &ModelRef) -> bool {
+        let inner = self.lock();
+        let stages = &inner.state.stages;
+        let before = stages.before.last().and_then(Option::as_ref);
+        matches!(stages.of(version), Stage::Live | Stage::Canary) || before == Some(version)
     }
 
     /// The manifest's name is the path's, and not that of the model that came with the program.
