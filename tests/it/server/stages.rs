@@ -73,6 +73,7 @@ async fn a_version_goes_through_its_stages() {
         );
         if answer["model"] == label.as_str() {
             tried += 1;
+            client.recorded(&answer).await;
             let replayed = client.replay(answer["decision_id"].as_str().unwrap()).await;
             assert_eq!(replayed["same"], true);
         }
