@@ -155,7 +155,7 @@ impl Node {
             let answered = answers.remove(&entry.id);
             assert_eq!(answered, entry.model, "{}", entry.json);
             // All of them would take minutes; every seventh meets every version many times.
-            if answers.len() % 7 == 0 {
+            if answers.len().is_multiple_of(7) {
                 assert!(replayer.replay(&entry.json).unwrap().same, "{}", entry.json);
                 replayed += 1;
             }
