@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
 use crate::serve::admission::Admission;
 use crate::serve::auth::Auth;
+use crate::serve::key_file::KeysError;
 use crate::serve::keys::Keys;
 use crate::serve::{self, Public, Service};
 use crate::telemetry::tally::Tallies;
@@ -62,16 +63,16 @@ pub enum StartError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The journal.
-    #[error("journal: {0}")]
+    #[error(transparent)]
     Journal(#[from] OpenError),
     /// Catalog or model.
     #[error(transparent)]
     Control(#[from] ControlError),
     /// The keys.
-    #[error("keys: {0}")]
-    Keys(String),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The sink.
-    #[error("redis: {0}")]
+    #[error(transparent)]
     Sink(#[from] SinkError),
     /// The operating system.
     #[error("{0}")]
@@ -139,7 +140,7 @@ impl App {
         let data = &config.node.data;
         let ledger = Arc::new(Ledger::new(config.ledger));
         let journal = open_journal(&config, &ledger)?;
-        let keys = Keys::load_or_create(data).map_err(|e| StartError::Keys(e.to_string()))?;
+        let keys = Keys::load_or_create(data)?;
         let control_dir = data.join("control");
         let tallies = Arc::new(Tallies::default());
         let control = Control::start(

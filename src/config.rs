@@ -209,7 +209,7 @@ impl Config {
         })?;
         toml::from_str(&text).map_err(|e| ConfigError::Form {
             path: path.into(),
-            message: e.to_string(),
+            message: told(&e, &text),
         })
     }
 
@@ -300,6 +300,19 @@ impl LogConfig {
 
 /// More threads than any machine has processors are a typing error.
 const THREADS_MAX: u64 = 1_024;
+
+/// Where the mistake is and what is wrong, without the value itself: people paste keys where digests
+/// belong, and a start's output ends up in logs.
+fn told(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..at]
+        .iter()
+        .filter(|b| **b == b'\n')
+        .count();
+    let written = text.lines().nth(line).unwrap_or_default();
+    let key = written.split_once('=').map_or(written, |(key, _)| key);
+    format!("line {}: {}: {}", line + 1, key.trim(), error.message())
+}
 
 fn setting(key: &str, message: impl Display) -> ConfigError {
     ConfigError::Setting(format!("{key}: {message}"))

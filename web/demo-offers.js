@@ -16,6 +16,9 @@ function picture(image, offer) {
   image.addEventListener('error', () => { image.src = standIn; }, { once: true });
 }
 
+/** Narrow cards break lines often, and "Wi-" at the end of one reads badly. */
+const unbroken = (words) => words.replace(/(?<=\w)-(?=\w)/g, '\u2011');
+
 /** A link where the offer leads away; a button where it orders, or opens something of this page. */
 function callToAction(offer) {
   const { action, cta } = offer.content;
@@ -63,8 +66,8 @@ function card(slot, offer, client, page) {
   element.dataset.offer = offer.offer_id;
   picture(part('.offer-image'), offer);
   part('.offer-label').textContent = text(`label_${kind}`);
-  part('.offer-title').textContent = offer.content.title;
-  part('.offer-text').textContent = offer.content.body ?? '';
+  part('.offer-title').textContent = unbroken(offer.content.title);
+  part('.offer-text').textContent = unbroken(offer.content.body ?? '');
   part('.offer-price').textContent = offer.price?.amount_minor ? formatMoney(offer.price) : '';
   const dismiss = part('[data-offerd=dismiss]');
   dismiss.textContent = text('not_now');

@@ -187,7 +187,7 @@ export const formatDay = (date) => {
 
 export const formatHours = (from, to) => {
   const hours = new Intl.DateTimeFormat(locale, { hour: 'numeric', minute: '2-digit' });
-  return hours.formatRange(from, to);
+  return hours.formatRange(from, to).replace(/\s/g, '\u00a0'); // a time stays on one line
 };
 
 export const formatMoney = ({ amount_minor, currency }) => {

@@ -1,5 +1,6 @@
 //! `offerd serve`: the server, until it is told to stop.
 
+use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -171,12 +172,18 @@ fn start_log(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn wrong(error: &impl std::fmt::Display) -> ExitCode {
-    eprintln!("offerd: {error}");
+fn wrong(error: &dyn Error) -> ExitCode {
+    eprintln!("offerd: {}", with_causes(error));
     ExitCode::from(WRONG_CONFIGURATION)
 }
 
-fn failed(error: &impl std::fmt::Display) -> ExitCode {
-    eprintln!("offerd: {error}");
+fn failed(error: &dyn Error) -> ExitCode {
+    eprintln!("offerd: {}", with_causes(error));
     ExitCode::FAILURE
+}
+
+/// What happened, and why, down to what the operating system said.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

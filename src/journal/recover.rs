@@ -42,7 +42,7 @@ pub enum OpenError {
         expected: String,
     },
     /// The disk refused.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     Io {
         /// What was tried.
         what: &'static str,

@@ -23,6 +23,7 @@ export async function startTap(target) {
     posted.push(entry);
     onward.once('response', (reply) => { entry.status = reply.statusCode; });
   });
+  tap.unref(); // a test that fails before it stops the tap must not keep the process
   await new Promise((resolve) => { tap.listen(0, '127.0.0.1', resolve); });
   const stop = () => new Promise((resolve) => { tap.close(resolve); tap.closeAllConnections(); });
   return { url: `http://127.0.0.1:${tap.address().port}`, posted, stop };

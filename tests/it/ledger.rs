@@ -151,10 +151,15 @@ proptest! {
     // Method: the same random steps for the ledger and the model; after each, the same facts.
     #[test]
     fn ledger_agrees_with_the_model(steps in prop::collection::vec(step(), 1..60)) {
-        let ledger = Ledger::new(LedgerConfig::default());
+        // So long that in none of these cases an impression is forgotten before its decision is told.
+        let config = LedgerConfig {
+            horizon_days: 400,
+            ..LedgerConfig::default()
+        };
+        let ledger = Ledger::new(config);
         let mut model = Model::default();
         let mut now = START;
-        let horizon_ms = LedgerConfig::default().horizon_ms();
+        let horizon_ms = config.horizon_ms();
         for (i, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Pass(ms) => now = now.plus(ms),

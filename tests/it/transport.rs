@@ -3,6 +3,11 @@
 //! Timers are set short and waited for with a generous outer limit, so a slow machine makes these
 //! tests slower and not red.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, like the tests"
+)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::Command;

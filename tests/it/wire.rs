@@ -309,6 +309,37 @@ fn the_contracts_events_are_read() {
 }
 
 #[test]
+fn the_description_says_who_may_and_what_else_may_come_back() {
+    let api = serde_json::to_value(openapi()).expect("serializes");
+    for (path, method, keyed, answers) in [
+        (
+            "/v1/decisions",
+            "post",
+            true,
+            "200 400 401 403 405 413 415 429 504",
+        ),
+        (
+            "/v1/context",
+            "post",
+            true,
+            "200 400 401 403 405 413 415 429 504",
+        ),
+        ("/v1/events", "post", false, "200 400 405 413 415 429 504"),
+        ("/v1/t/{token}", "get", false, "200 204 302 404 405 429"),
+        ("/readyz", "get", false, "200 405 429 503"),
+    ] {
+        let operation = &api["paths"][path][method];
+        assert_eq!(operation["security"].is_array(), keyed, "{path}");
+        let responses = operation["responses"].as_object().expect("answers");
+        let mut told: Vec<_> = responses.keys().map(String::as_str).collect();
+        told.sort_unstable();
+        assert_eq!(told.join(" "), answers, "{path}");
+    }
+    let kinds = &api["paths"]["/v1/events"]["post"]["requestBody"]["content"];
+    assert!(kinds["text/plain"].is_object(), "what a beacon sends");
+}
+
+#[test]
 fn the_description_says_what_is_checked() {
     let api = serde_json::to_value(openapi()).expect("serializes");
     assert_eq!(api["openapi"], "3.1.0");

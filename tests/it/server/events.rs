@@ -151,7 +151,7 @@ async fn tracking_urls_count_and_lead_on() {
     assert_eq!(response["accepted"], 0);
     let own = format!("/v1/t/{}", order["token"].as_str().unwrap());
     let refused = client.get(&own).await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
     assert!(
         refused.json()["detail"]
             .as_str()
@@ -208,7 +208,7 @@ async fn forged_and_altered_tokens_are_refused_one_by_one() {
             rejected += 1;
         }
         let counted =
-            &response["accepted"].as_u64().unwrap() + response["duplicates"].as_u64().unwrap();
+            response["accepted"].as_u64().unwrap() + response["duplicates"].as_u64().unwrap();
         assert_eq!(counted, 1, "{response}");
         accepted += 1;
     }
@@ -229,7 +229,7 @@ async fn forged_and_altered_tokens_are_refused_one_by_one() {
 async fn an_old_token_proves_no_impression() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config_with(dir.path(), &catalog(""));
-    config.tokens.impression_age_s_max = 0;
+    config.tokens.impression_age_s_max = 1;
     config.tokens.leeway_s = 0;
     let server = Server::start(config).await;
     let client = &server.client;
@@ -243,7 +243,7 @@ async fn an_old_token_proves_no_impression() {
     let image = client
         .get(shown["tracking"]["impression"].as_str().unwrap())
         .await;
-    assert_eq!(image.status, StatusCode::BAD_REQUEST);
+    assert_eq!(image.status, StatusCode::NOT_FOUND);
     assert!(
         image.json()["detail"]
             .as_str()

@@ -192,7 +192,6 @@ async fn the_two_ports_have_nothing_in_common() {
         (Method::POST, "/v1/decisions"),
         (Method::POST, "/v1/events"),
         (Method::POST, "/v1/context"),
-        (Method::GET, "/v1/t/abc"),
         (Method::GET, "/demo"),
         (Method::GET, "/sdk.js"),
         (Method::GET, "/openapi.json"),

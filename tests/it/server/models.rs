@@ -228,10 +228,10 @@ async fn a_damaged_model_gives_way_to_the_one_before() {
         std::fs::write(stored(damaged), bytes).unwrap();
         server = Process::start(dir.path(), "").await;
         assert_eq!(live(&server.client).await, expected);
-        let said = format!("stored model passed over");
+        let said = "stored model passed over";
         until("the log tells", async || {
             let log = server.log();
-            log.contains(&said) && log.contains(&format!("pushed@{damaged}"))
+            log.contains(said) && log.contains(&format!("pushed@{damaged}"))
         })
         .await;
         let listed = server.client.admin_get("/v1/models").await;
