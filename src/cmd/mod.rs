@@ -5,6 +5,7 @@ pub mod csv;
 pub mod export;
 pub mod keys;
 pub mod model;
+pub mod registry;
 pub mod replay;
 pub mod serve;
 pub mod train;

@@ -24,7 +24,7 @@ pub use linear::{Coefficient, Cross, Linear};
 pub use load::{
     ARTIFACT_BYTES_MAX, GOLDEN_TOLERANCE, MANIFEST_BYTES_MAX, Model, digest, load, load_unproven,
 };
-pub use manifest::{Format, GoldenRow, Manifest, Source, Target, limits};
+pub use manifest::{Format, GoldenRow, Manifest, Source, Target, is_identifier, limits};
 pub use predictor::{Function, Link, Predictor};
 
 /// Predicts conversion probabilities for the candidates of one placement, in one call.

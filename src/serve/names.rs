@@ -53,8 +53,11 @@ impl Book {
             self.placements
                 .insert(hash32(&placement.id), placement.id.clone());
         }
-        let label = &snapshot.model.label;
-        self.models.insert(hash32(label), label.clone());
+        let canary = snapshot.canary.as_ref().map(|c| &c.model);
+        for model in canary.into_iter().chain([&snapshot.model]) {
+            self.models
+                .insert(hash32(&model.label), model.label.clone());
+        }
     }
 }
 

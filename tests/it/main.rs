@@ -12,6 +12,7 @@ mod ledger;
 mod model;
 mod readers;
 mod redis_server;
+mod registry;
 mod server;
 mod simulation;
 mod sink;

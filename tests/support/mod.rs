@@ -25,6 +25,8 @@ pub fn by_prior(text: &str) -> Snapshot {
         salt: 7,
         catalog,
         model,
+        canary: None,
+        shadow: None,
     }
 }
 
@@ -50,6 +52,8 @@ pub fn by_model(name: &str) -> Snapshot {
         salt: 7,
         catalog,
         model,
+        canary: None,
+        shadow: None,
     }
 }
 
