@@ -59,7 +59,7 @@ impl Linear {
     ///
     /// What the candidates share is added up once.
     pub fn raw(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
-        let ScorerScratch { row, own } = scratch;
+        let ScorerScratch { row, own, .. } = scratch;
         row.clear();
         row.extend_from_slice(batch.shared);
         own.clear();

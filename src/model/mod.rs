@@ -7,6 +7,7 @@
 mod calibration;
 pub mod ensemble;
 mod error;
+pub mod eval;
 mod feature;
 mod fields;
 mod import;
@@ -76,4 +77,6 @@ pub struct ScorerScratch {
     pub row: Vec<f64>,
     /// Per input, whether it differs between candidates.
     pub own: Vec<bool>,
+    /// The evaluators' own.
+    eval: eval::Scratch,
 }

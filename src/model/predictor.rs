@@ -1,6 +1,7 @@
 //! A trained function with its link and calibration: what serves.
 
 use super::calibration::sigmoid;
+use super::eval::Evaluator;
 use super::{Batch, Calibration, Ensemble, Linear, Scorer, ScorerScratch};
 
 /// What a raw score means before any calibration.
@@ -72,23 +73,41 @@ impl Function {
 }
 
 /// A trained function with its calibration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Predictor {
     /// Gives the raw score.
     pub function: Function,
     /// Makes a probability of it.
     pub calibration: Calibration,
+    /// The function's trees, if it has any, laid out for speed.
+    evaluator: Option<Evaluator>,
 }
 
 impl Predictor {
+    /// Prepares a function for serving. `own_inputs` are those that differ between a request's candidates;
+    /// knowing them beforehand makes it faster.
+    #[must_use]
+    pub fn new(function: Function, calibration: Calibration, own_inputs: &[u16]) -> Predictor {
+        let evaluator = match &function {
+            Function::Linear(_) => None,
+            Function::Forest(forest) => Some(Evaluator::new(forest, own_inputs)),
+        };
+        Predictor {
+            function,
+            calibration,
+            evaluator,
+        }
+    }
+
     /// Writes the raw score of each candidate into `out`: before link and calibration, for golden rows,
     /// explanations and whoever compares with the trainer.
     pub fn raw(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
         debug_assert_eq!(batch.shared.len(), self.inputs());
         debug_assert_eq!(batch.own.len(), batch.own_inputs.len() * out.len());
-        match &self.function {
-            Function::Linear(linear) => linear.raw(batch, scratch, out),
-            Function::Forest(forest) => forest.raw(batch, scratch, out),
+        match (&self.function, &self.evaluator) {
+            (Function::Linear(linear), _) => linear.raw(batch, scratch, out),
+            (Function::Forest(forest), Some(fast)) => fast.raw(forest, batch, scratch, out),
+            (Function::Forest(forest), None) => forest.raw(batch, scratch, out),
         }
     }
 
