@@ -20,7 +20,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
-use crate::control::{Control, ControlError, Shipped};
+use crate::control::{Control, ControlError, Settings, Shipped};
 use crate::domain::Millis;
 use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
@@ -31,6 +31,7 @@ use crate::serve::auth::Auth;
 use crate::serve::key_file::KeysError;
 use crate::serve::keys::Keys;
 use crate::serve::{self, Public, Service};
+use crate::telemetry::tally::Tallies;
 use crate::telemetry::{self, Metrics};
 
 /// What comes with the program.
@@ -45,6 +46,9 @@ const SHIP_ON_EXIT: Duration = Duration::from_secs(3);
 
 /// How often the ledger forgets what is over: 256 calls see every account.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often new models are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +108,7 @@ pub struct App {
 
 /// What outlives the listeners.
 struct Shared {
+    control: Arc<Control>,
     journal: Journal,
     sink: Option<Arc<SinkHandle>>,
     ready: Arc<AtomicBool>,
@@ -137,12 +142,17 @@ impl App {
         let journal = open_journal(&config, &ledger)?;
         let keys = Keys::load_or_create(data)?;
         let control_dir = data.join("control");
+        let tallies = Arc::new(Tallies::default());
         let control = Control::start(
             control_dir.clone(),
             file.as_deref(),
             SHIPPED,
             journal.clone(),
-            config.ledger.horizon_ms(),
+            Settings {
+                horizon_ms: config.ledger.horizon_ms(),
+                models: config.models.clone(),
+                tallies: Arc::clone(&tallies),
+            },
             serve::now(),
         )?;
         let control = Arc::new(control);
@@ -157,7 +167,8 @@ impl App {
             metrics,
             config.decisions.clone(),
             config.tokens.clone(),
-        );
+        )
+        .counting(tallies);
         let ready = Arc::new(AtomicBool::new(false));
         let is_ready: Arc<dyn Fn() -> bool + Send + Sync> = {
             let ready = Arc::clone(&ready);
@@ -186,6 +197,10 @@ impl App {
                 render.render()
             }),
             ready: is_ready,
+            who: {
+                let auth = auth.clone();
+                Box::new(move |headers| auth.admin_name(headers))
+            },
             authorize: Box::new(move |headers| auth.admin(headers).map_err(|e| e.to_string())),
             now: serve::now,
         }));
@@ -214,17 +229,22 @@ impl App {
             every(EXPIRE_EVERY, stopping.clone(), move || {
                 ledger.expire(serve::now())
             }),
+            every(WATCH_EVERY, stopping.clone(), {
+                let control = Arc::clone(&control);
+                move || control.tick(serve::now())
+            }),
             every(telemetry::UPKEEP, stopping.clone(), move || {
                 upkeep.run_upkeep()
             }),
         ];
         if !config.catalog.file.as_os_str().is_empty() {
-            let watching = watch_catalog(config.catalog.file.clone(), control);
+            let watching = watch_catalog(config.catalog.file.clone(), Arc::clone(&control));
             let poll = Duration::from_millis(config.catalog.poll_ms);
-            tasks.push(every(poll, stopping, watching));
+            tasks.push(every(poll, stopping.clone(), watching));
         }
         ready.store(true, Ordering::Relaxed);
         let shared = Shared {
+            control,
             journal,
             sink,
             ready,
@@ -271,13 +291,21 @@ impl App {
     /// Says "not ready", finishes what is in flight, and puts everything on disk.
     pub async fn stop(self) {
         self.unready().await;
-        let Shared { journal, sink, .. } = self.shared;
+        let Shared {
+            control,
+            journal,
+            sink,
+            ..
+        } = self.shared;
         // Nobody listening for it means that everything has ended already.
         self.stop.send_replace(true);
         for task in self.listeners.into_iter().chain(self.tasks) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task panicked");
             }
+        }
+        if let Err(error) = control.stop() {
+            tracing::warn!(%error, "this will look like a crash at the next start");
         }
         journal.close().await;
         if let Some(sink) = sink {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::registry::ModelsConfig;
 use crate::journal::JournalConfig;
 use crate::journal::sink::RedisConfig;
 use crate::ledger::LedgerConfig;
@@ -43,6 +44,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// The catalog file.
     pub catalog: CatalogConfig,
+    /// How pushed models are taken in and watched.
+    pub models: ModelsConfig,
     /// The journal.
     pub journal: JournalConfig,
     /// Where the journal is shipped; nowhere without a `url`.
@@ -223,6 +226,7 @@ impl Config {
         part("decisions.", self.decisions.check())?;
         part("deadlines.", self.deadlines.check())?;
         part("tokens.", self.tokens.check())?;
+        part("models.", self.models.check())?;
         part("", self.journal.check())?;
         part("", self.redis.check())?;
         part("ledger.", self.ledger.check())?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offerd::cmd::{catalog, export, keys, replay, serve, train};
+use offerd::cmd::{catalog, export, keys, model, registry, replay, serve, train};
 
 /// Decides which offer a customer should see while waiting for a technician.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ enum Command {
     /// Work on a catalog file.
     #[command(subcommand)]
     Catalog(Catalog),
+    /// Work on models.
+    #[command(subcommand)]
+    Model(Model),
     Train(train::Args),
     Replay(replay::Args),
     Export(export::Args),
@@ -41,6 +44,14 @@ enum Catalog {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Model {
+    #[command(flatten)]
+    Files(model::Command),
+    #[command(flatten)]
+    Registry(registry::Command),
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result: anyhow::Result<ExitCode> = match cli.command {
@@ -49,6 +60,8 @@ fn main() -> ExitCode {
         Some(Command::Catalog(Catalog::Check { file, json })) => {
             return catalog::check(&file, json);
         }
+        Some(Command::Model(Model::Files(command))) => return model::run(&command),
+        Some(Command::Model(Model::Registry(command))) => return registry::run(&command),
         Some(Command::Train(args)) => done(train::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).map_err(Into::into),
         Some(Command::Export(args)) => done(export::run(&args)),

@@ -3,6 +3,8 @@
 //! Names are an interface: dashboards and alerts of people we do not know read them. Handles are made
 //! once and kept; labels come from enums, never from requests, so that the number of series is fixed.
 
+pub mod tally;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

@@ -62,7 +62,115 @@ fn check(what: &str, snapshot: &offerd::decide::snapshot::Snapshot) {
 #[test]
 fn deciding_does_not_allocate() {
     check("prior", &support::by_prior(support::DEMO));
-    for name in ["propensity-linear", "propensity-forest"] {
+    for name in [
+        "propensity-linear",
+        "propensity-forest",
+        "propensity-lightgbm",
+        "propensity-xgboost",
+    ] {
         check(name, &support::by_model(name));
     }
+}
+
+/// *Goal:* a file's claims cost nothing. *Method:* small files that claim much, and large ones of the
+/// smallest parts there are, each with the memory its verdict took at its peak.
+#[test]
+fn a_model_file_gets_no_more_memory_than_it_is_worth() {
+    let manifest = |format: &str| {
+        format!(
+            r#"{{ "name": "m", "version": "1", "format": "{format}", "target": "conversion",
+            "features": [ {{ "name": "x", "kind": "number", "source": "customer" }} ] }}"#
+        )
+    };
+    let check = |format: &str, artifact: Vec<u8>| {
+        let manifest = manifest(format);
+        let start = String::from_utf8_lossy(&artifact[..artifact.len().min(60)]).into_owned();
+        let mut accepted = false;
+        let allocations = allocation_counter::measure(|| {
+            accepted = offerd::model::load_unproven(&manifest, &artifact).is_ok();
+        });
+        assert!(!accepted, "{format}: {start}");
+        let most = (64 << 20) + 8 * artifact.len() as u64;
+        assert!(
+            allocations.bytes_max < most,
+            "{format}: {start}: {allocations:?}"
+        );
+    };
+    let head = "tree\nnum_class=1\nmax_feature_idx=0\nobjective=regression\n\nTree=0\n";
+    check(
+        "lightgbm",
+        format!("{head}num_leaves=4294967296\n\nend of trees\n").into(),
+    );
+    check(
+        "lightgbm",
+        format!(
+            "{head}num_leaves=2\nleaf_value={}\n\n",
+            "0 ".repeat(4 << 20)
+        )
+        .into(),
+    );
+    check(
+        "lightgbm",
+        format!("{head}{}", "num_leaves=1\nleaf_value=0\n\n".repeat(100_000)).into(),
+    );
+    let json = |tree: &str| {
+        format!(
+            r#"{{"learner":{{"learner_model_param":{{"base_score":"0.5","num_feature":"1"}},"objective":{{"name":"x"}},
+            "gradient_booster":{{"name":"gbtree","model":{{"trees":[{tree}]}}}}}}}}"#
+        )
+        .into_bytes()
+    };
+    check("xgboost", json(&"{},".repeat(1 << 20)));
+    check(
+        "xgboost",
+        json(&format!(
+            r#"{{"left_children":[{}0]}}"#,
+            "0,".repeat(4 << 20)
+        )),
+    );
+    // Each of these splits asks for a set of 2^24 categories.
+    let splits = 1_000;
+    let list =
+        |of: &dyn Fn(usize) -> String| (0..2 * splits + 1).map(of).collect::<Vec<_>>().join(",");
+    let few = |of: &dyn Fn(usize) -> String| (0..splits).map(of).collect::<Vec<_>>().join(",");
+    let inner = |i: usize| i < splits;
+    check(
+        "xgboost",
+        json(&format!(
+            r#"{{"left_children":[{}],"right_children":[{}],"split_indices":[{zero}],"split_conditions":[{zero}],
+            "default_left":[{zero}],"split_type":[{}],"categories":[{}],"categories_nodes":[{}],
+            "categories_segments":[{}],"categories_sizes":[{}],"tree_param":{{}}}}"#,
+            list(&|i| if inner(i) {
+                (2 * i + 1).to_string()
+            } else {
+                "-1".into()
+            }),
+            list(&|i| if inner(i) {
+                (2 * i + 2).to_string()
+            } else {
+                "-1".into()
+            }),
+            list(&|i| u8::from(inner(i)).to_string()),
+            few(&|_| "16777215".into()),
+            few(&|i| i.to_string()),
+            few(&|i| i.to_string()),
+            few(&|_| "1".into()),
+            zero = list(&|_| "0".into()),
+        )),
+    );
+    let ubj = |text: &str| text.as_bytes().to_vec();
+    check(
+        "xgboost",
+        ubj("{U\x07learner{U\x0dfeature_names[#L\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f"),
+    );
+    check(
+        "xgboost",
+        ubj("{U\x07learner{U\x01x[$U#L\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f"),
+    );
+    check(
+        "xgboost",
+        ubj(&format!("{{U\x07learner{{U\x01x{}", "[".repeat(1 << 20))),
+    );
+    check("sklearn", br#"{"forest":{"bits":64,"trees":["#.iter().copied().chain(b"{},".repeat(1 << 20)).collect());
+    check("linear", b"[".repeat(1 << 20));
 }

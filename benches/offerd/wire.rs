@@ -63,7 +63,7 @@ fn encode(c: &mut Criterion) {
     let offers = decision.choices.len();
     assert!(offers > 0, "an empty answer would measure little");
     let mut slots = Vec::new();
-    let views = Views::new(&snapshot, &request, &mut slots);
+    let views = Views::new(&snapshot, &snapshot.model, &request, &mut slots);
     let from = || Answering {
         snapshot: &snapshot,
         request: &request,

@@ -10,10 +10,12 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::http::waiting;
+use super::models::{actor, word};
 use super::operator::{Operator, Place};
 use super::problem::Problem;
+use crate::control::ControlError;
 use crate::control::catalog::EntryDiff;
-use crate::control::{ControlError, ModelInfo};
+use crate::control::registry::{ModelInfo, Push, Signature, Stage};
 
 /// Bytes of one message: a model with its manifest.
 const MESSAGE_BYTES_MAX: usize = 65 << 20;
@@ -157,33 +159,107 @@ impl ModelService for Door {
         &self,
         request: Request<v1::PushModelRequest>,
     ) -> Result<Response<v1::PushModelResponse>, Status> {
+        let by = actor(&self.0, request.metadata().as_ref());
         let (operator, asked) = self.enter(request)?;
-        let pushed = waiting(move || {
-            operator.put_model(
-                &asked.name,
-                &asked.version,
-                &asked.manifest,
-                &asked.artifact,
-            )
+        let stage = Some(&*asked.stage).filter(|stage| !stage.is_empty());
+        let stage = stage.map(word).transpose()?;
+        let signature = asked.signature.map(|s| Signature {
+            created: s.created,
+            signature: s.signature,
         });
-        let (info, epoch) = pushed.await??;
+        let pushed = waiting(move || {
+            let manifest = std::str::from_utf8(&asked.manifest)
+                .map_err(|e| Problem::malformed(format!("manifest: not UTF-8: {e}")))?;
+            let push = Push {
+                name: &asked.name,
+                version: &asked.version,
+                manifest,
+                artifact: &asked.artifact,
+                signature: signature.as_ref(),
+                by: &by,
+                stage,
+                percent: asked.percent,
+                confirmed: asked.confirm,
+            };
+            let now = (operator.parts().now)();
+            Ok::<_, Problem>(operator.parts().control.push(&push, now)?)
+        });
+        let pushed = pushed.await??;
         Ok(Response::new(v1::PushModelResponse {
-            model: Some(model(info)),
-            epoch,
+            model: Some(model(pushed.model)),
+            epoch: pushed.epoch,
+        }))
+    }
+
+    async fn stage_model(
+        &self,
+        request: Request<v1::StageModelRequest>,
+    ) -> Result<Response<v1::StageModelResponse>, Status> {
+        let (operator, asked) = self.enter(request)?;
+        let stage = word(&asked.stage)?;
+        let staged = waiting(move || {
+            let (name, version) = (&asked.name, &asked.version);
+            let now = (operator.parts().now)();
+            let control = &operator.parts().control;
+            control.stage(name, version, stage, asked.percent, asked.confirm, now)
+        });
+        let staged = staged.await?.map_err(Problem::from)?;
+        Ok(Response::new(v1::StageModelResponse {
+            model: Some(model(staged.model)),
+            epoch: staged.epoch,
+        }))
+    }
+
+    async fn rollback_model(
+        &self,
+        request: Request<v1::RollbackModelRequest>,
+    ) -> Result<Response<v1::RollbackModelResponse>, Status> {
+        let (operator, asked) = self.enter(request)?;
+        let back = waiting(move || {
+            let now = (operator.parts().now)();
+            operator.parts().control.roll_back(&asked.name, now)
+        });
+        let back = back.await?.map_err(Problem::from)?;
+        Ok(Response::new(v1::RollbackModelResponse {
+            model: Some(model(back.model)),
+            epoch: back.epoch,
         }))
     }
 }
 
 fn model(info: ModelInfo) -> v1::Model {
     v1::Model {
-        live: info.stage == "live",
+        live: info.stage == Stage::Live.as_str(),
         name: info.name,
         version: info.version,
         format: info.format,
         sha256: info.sha256,
-        trained_at: None,
+        trained_at: info.trained_at.as_deref().and_then(timestamp),
         note: info.note,
+        stage: info.stage.to_owned(),
+        percent: info.percent,
+        pushed_by: info.pushed_by,
+        pushed_at: timestamp(&info.pushed_at),
+        problem: info.problem.unwrap_or_default(),
+        health: info.health.map(|h| v1::ModelHealth {
+            decisions: h.decisions,
+            failures: h.failures,
+            choices: h.choices,
+            predicted: h.predicted,
+            conversions: h.conversions,
+            value_minor: h.value_minor,
+            decide_p99_us: h.decide_p99_us,
+        }),
     }
+}
+
+/// `None` for text that is no instant, such as none at all.
+fn timestamp(text: &str) -> Option<offerd_proto::Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(offerd_proto::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
+    })
 }
 
 #[tonic::async_trait]

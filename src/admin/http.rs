@@ -5,24 +5,22 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
+use super::models;
 use super::operator::{Operator, Place};
 use super::problem::Problem;
 use crate::control::catalog::limits::FILE_BYTES_MAX;
 use crate::control::catalog::to_json;
 
-/// Bytes of a pushed model with its manifest.
-const MODEL_BYTES_MAX: usize = 64 << 20;
-
-type Answer = Result<Response<Body>, Problem>;
+pub(super) type Answer = Result<Response<Body>, Problem>;
 
 /// The admin port's routes, without gRPC.
 pub fn router(operator: Arc<Operator>) -> Router {
@@ -30,9 +28,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/", get(index))
         .route("/v1/catalog", get(catalog).put(put_catalog))
         .layer(DefaultBodyLimit::max(FILE_BYTES_MAX))
-        .route("/v1/models", get(models))
-        .route("/v1/models/{name}/{version}", put(put_model))
-        .layer(DefaultBodyLimit::max(MODEL_BYTES_MAX))
+        .merge(models::router())
         .route("/v1/decisions/{id}", get(record))
         .route("/v1/replay", post(replay))
         .route("/v1/reports/delivery", get(delivery))
@@ -119,41 +115,6 @@ async fn put_catalog(
     Ok(Json(outcome).into_response())
 }
 
-async fn models(State(operator): State<Arc<Operator>>) -> Answer {
-    let models = waiting(move || operator.parts().control.models()).await??;
-    Ok(Json(serde_json::json!({ "models": models })).into_response())
-}
-
-async fn put_model(
-    State(operator): State<Arc<Operator>>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    parts: Result<Multipart, MultipartRejection>,
-) -> Answer {
-    let Path((name, version)) = path?;
-    let mut parts = parts?;
-    let (mut manifest, mut artifact) = (None, None);
-    while let Some(field) = parts.next_field().await? {
-        let place = match field.name() {
-            Some("manifest") => &mut manifest,
-            Some("artifact") => &mut artifact,
-            other => {
-                let found = other.unwrap_or_default();
-                let detail = format!("expected the parts manifest and artifact, found {found:?}");
-                return Err(Problem::malformed(detail));
-            }
-        };
-        *place = Some(field.bytes().await?);
-    }
-    let manifest =
-        manifest.ok_or_else(|| Problem::malformed("the part is missing").about("manifest"))?;
-    let artifact =
-        artifact.ok_or_else(|| Problem::malformed("the part is missing").about("artifact"))?;
-    let pushed = waiting(move || operator.put_model(&name, &version, &manifest, &artifact));
-    let (model, epoch) = pushed.await??;
-    let body = Json(serde_json::json!({ "model": model, "epoch": epoch }));
-    Ok((StatusCode::OK, body).into_response())
-}
-
 async fn record(
     State(operator): State<Arc<Operator>>,
     path: Result<Path<String>, PathRejection>,
@@ -198,6 +159,7 @@ async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let warnings = [delivery.warnings, operator.parts().control.alarms()].concat();
     let body = serde_json::json!({
         "ready": ready,
         "journal": delivery.trouble.unwrap_or("ok"),
@@ -206,7 +168,7 @@ async fn ready(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
             (true, true) => "connected",
             (true, false) => "away: records wait in the journal",
         },
-        "warnings": delivery.warnings,
+        "warnings": warnings,
         "durable": Place::from(operator.parts().journal.committed()),
     });
     (status, Json(body))

@@ -6,6 +6,7 @@
 
 mod grpc;
 mod http;
+mod models;
 mod operator;
 mod problem;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::control::replay::{Replayed, Replayer};
-use crate::control::{CatalogOutcome, Control, ModelInfo, Shipped};
+use crate::control::{CatalogOutcome, Control, Shipped};
 use crate::domain::{DecisionId, Entry, EntryKind, Millis};
 use crate::journal::sink::SinkHandle;
 use crate::journal::{Journal, Position};
@@ -25,6 +25,9 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// Says who may be here, by a request's headers; else why not.
 pub type Authorize = Box<dyn Fn(&http::HeaderMap) -> Result<(), String> + Send + Sync>;
+
+/// Who a caller is, for people who look at it later.
+pub type Who = Box<dyn Fn(&http::HeaderMap) -> String + Send + Sync>;
 
 /// What an operator's requests need.
 pub struct Parts {
@@ -48,6 +51,8 @@ pub struct Parts {
     pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Whether the caller may be here, by the value of their `Authorization` header.
     pub authorize: Authorize,
+    /// Who a caller that may be here is.
+    pub who: Who,
     /// The clock.
     pub now: fn() -> Millis,
 }
@@ -136,28 +141,6 @@ impl Operator {
             );
         }
         Ok(outcome)
-    }
-
-    /// Checks a model and makes it live.
-    ///
-    /// # Errors
-    /// Why it was refused.
-    pub fn put_model(
-        &self,
-        name: &str,
-        version: &str,
-        manifest: &[u8],
-        artifact: &[u8],
-    ) -> Result<(ModelInfo, u64), Problem> {
-        let manifest = std::str::from_utf8(manifest)
-            .map_err(|e| Problem::malformed(format!("not UTF-8: {e}")).about("manifest"))?;
-        let now = (self.parts.now)();
-        let (info, epoch) = self
-            .parts
-            .control
-            .put_model(name, version, manifest, artifact, now)?;
-        tracing::info!(epoch, model = %format!("{name}@{version}"), "model is live");
-        Ok((info, epoch))
     }
 
     /// The record of a decision. Reads the journal: not for a hot path.

@@ -1,5 +1,7 @@
 //! What went wrong, as operators get it (RFC 9457), with every mistake listed.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
@@ -7,7 +9,12 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use crate::control::catalog::Mistake;
+use crate::control::registry::StageError;
 use crate::control::{ControlError, replay::ReplayFailure};
+
+/// Kinds of problem that a later call can mend.
+const HELD: &str = "urn:offerd:problem:model_held";
+const STAGE: &str = "urn:offerd:problem:stage_refused";
 
 /// A refusal.
 #[derive(Debug, Serialize)]
@@ -21,9 +28,9 @@ pub struct Problem {
     pub status: u16,
     /// What was wrong this time, and what would be right.
     pub detail: String,
-    /// What it is about, such as `artifact`.
+    /// What it is about, such as `golden[3].probability` or `artifact.trees[0].left[7]`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<&'static str>,
+    pub field: Option<Cow<'static, str>>,
     /// Every mistake of a refused catalog.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
@@ -49,8 +56,8 @@ impl Problem {
 
     /// The same, about that part of the request.
     #[must_use]
-    pub fn about(mut self, field: &'static str) -> Problem {
-        self.field = Some(field);
+    pub fn about(mut self, field: impl Into<Cow<'static, str>>) -> Problem {
+        self.field = Some(field.into());
         self
     }
 
@@ -123,10 +130,27 @@ impl From<ControlError> for Problem {
                     detail,
                 )
             },
-            ControlError::Model(_) | ControlError::Bind(_) => Problem::new(
-                refused,
-                "urn:offerd:problem:model_refused",
-                "the model was refused; the one that serves goes on",
+            ControlError::Model(error) => model_refused(detail).about(error.field()),
+            ControlError::Bind(error) => {
+                model_refused(detail).about(format!("features.{}", error.feature))
+            }
+            ControlError::Signature(_) => model_refused(detail).about("signature"),
+            ControlError::Useless(_) => model_refused(detail).about("artifact"),
+            ControlError::Identifier(_) => Problem::malformed(detail),
+            ControlError::Unknown(_) => Problem::not_found(detail),
+            ControlError::Held { .. } => Problem::new(
+                StatusCode::CONFLICT,
+                HELD,
+                "the model is stored and waits for confirmation; the one that serves goes on",
+                detail,
+            ),
+            ControlError::Stage(StageError::Percent(_)) => {
+                Problem::malformed(detail).about("percent")
+            }
+            ControlError::Stage(_) => Problem::new(
+                StatusCode::CONFLICT,
+                STAGE,
+                "the stages cannot be changed like this",
                 detail,
             ),
             ControlError::Name { .. } => Problem::malformed(detail).about("manifest"),
@@ -139,6 +163,15 @@ impl From<ControlError> for Problem {
             ControlError::Store(_) => Problem::internal(detail),
         }
     }
+}
+
+fn model_refused(detail: String) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "urn:offerd:problem:model_refused",
+        "the model was refused; the one that serves goes on",
+        detail,
+    )
 }
 
 impl From<ReplayFailure> for Problem {
@@ -174,6 +207,7 @@ impl From<Problem> for tonic::Status {
             400 | 422 => tonic::Code::InvalidArgument,
             401 => tonic::Code::Unauthenticated,
             404 => tonic::Code::NotFound,
+            409 if [HELD, STAGE].contains(&problem.kind) => tonic::Code::FailedPrecondition,
             409 => tonic::Code::AlreadyExists,
             _ => tonic::Code::Internal,
         };

@@ -1,8 +1,11 @@
 //! What the commands do, one file each; `main` parses their arguments.
 
 pub mod catalog;
+pub mod csv;
 pub mod export;
 pub mod keys;
+pub mod model;
+pub mod registry;
 pub mod replay;
 pub mod serve;
 pub mod train;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::csv;
+use crate::learn::dataset::Dataset;
 use crate::learn::train::{Options, Report, Step, TrainError, Trained, train};
 use crate::learn::{metrics::Quality, simulate};
-use crate::model::Format;
+use crate::model::{Format, Kind};
 
 /// Trains a model and writes its folder.
 ///
@@ -29,8 +31,12 @@ pub struct Args {
     #[arg(long, default_value = "linear", value_parser = str::parse::<Format>)]
     pub format: Format,
     /// The folder to write manifest.json and artifact.json into; made if absent.
+    #[arg(long, required_unless_present = "rows_out")]
+    pub out: Option<PathBuf>,
+    /// Writes the examples as CSV, for trainers elsewhere: a column for each feature, categories as
+    /// words, missing values empty, and `converted`, 0 or 1.
     #[arg(long)]
-    pub out: PathBuf,
+    pub rows_out: Option<PathBuf>,
     /// The model's name.
     #[arg(long, default_value = "propensity")]
     pub name: String,
@@ -77,6 +83,16 @@ pub fn run(args: &Args) -> Result<(), Error> {
     bar.enable_steady_tick(Duration::from_millis(100));
     bar.set_message("simulating");
     let (data, _) = simulate::dataset(args.seed, args.rows as usize);
+    if let Some(path) = &args.rows_out {
+        fs::write(path, csv(&data)).map_err(|source| Error::Write {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let Some(out) = &args.out else {
+        bar.finish_and_clear();
+        return Ok(());
+    };
     let trained = train(&data, options(args), |step| {
         bar.set_message(match step {
             Step::Fit => "training",
@@ -85,16 +101,12 @@ pub fn run(args: &Args) -> Result<(), Error> {
         });
     })?;
     bar.finish_and_clear();
-    write(&args.out, &trained)?;
+    write(out, &trained)?;
     if args.json {
         let report = serde_json::to_string_pretty(&trained.report);
         println!("{}", report.expect("plain numbers serialize"));
     } else {
-        println!(
-            "{} in {}",
-            trained.model.manifest.label(),
-            args.out.display()
-        );
+        println!("{} in {}", trained.model.manifest.label(), out.display());
         println!("{}", Table(&trained.report));
     }
     Ok(())
@@ -132,6 +144,30 @@ fn write(folder: &Path, trained: &Trained) -> Result<(), Error> {
         manifest.clone(),
         fs::write(&manifest, trained.model.manifest.to_json()),
     )
+}
+
+/// The examples as a table.
+fn csv(data: &Dataset) -> String {
+    let names = data.features.iter().map(|f| csv::quoted(&f.name));
+    let mut text: String = names
+        .chain(["converted".into()])
+        .collect::<Vec<_>>()
+        .join(",");
+    for (row, label) in data.labels.iter().enumerate() {
+        text.push('\n');
+        for (feature, &value) in data.features.iter().zip(data.row(row)) {
+            match &feature.kind {
+                _ if value.is_nan() => {}
+                // In a data set a category is a place in its list.
+                Kind::Category(categories) => text += &csv::quoted(&categories[value as usize]),
+                Kind::Number => text += &value.to_string(),
+            }
+            text.push(',');
+        }
+        text.push(if *label { '1' } else { '0' });
+    }
+    text.push('\n');
+    text
 }
 
 /// The figures for people.

@@ -6,10 +6,11 @@
 pub mod bind;
 pub mod catalog;
 mod plane;
+pub mod registry;
 pub mod replay;
 mod state;
 mod store;
 
-pub use plane::{CatalogOutcome, Control, ControlError, Live, ModelInfo, Shipped};
+pub use plane::{CatalogOutcome, Control, ControlError, Live, Settings, Shipped};
 pub use state::ModelRef;
 pub use store::StoreError;

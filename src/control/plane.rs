@@ -10,13 +10,16 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::catalog::{CatalogDiff, Mistakes};
+use super::registry::{ModelsConfig, SignatureError, StageError, Stages, Watches};
 use super::state::{ModelRef, State};
-use super::store::{Store, StoreError};
+use super::store::{Folder, Store, StoreError};
 use super::{bind, catalog};
-use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
+use crate::decide::snapshot::{Canary, Catalog, LiveModel, Shadow, Snapshot};
 use crate::domain::{Entry, EntryKind, Millis};
 use crate::journal::Journal;
+use crate::journal::disk::RealDisk;
 use crate::model::Model;
+use crate::telemetry::tally::Tallies;
 
 /// The pointer that every request loads once.
 pub type Live = Arc<ArcSwap<Snapshot>>;
@@ -55,6 +58,29 @@ pub enum ControlError {
     /// The version is stored already, with other bytes: versions never change.
     #[error("version {0} exists already with other content; push it under a new version")]
     VersionTaken(String),
+    /// Nobody vouches for the model, and somebody must.
+    #[error("signature: {0}")]
+    Signature(#[from] SignatureError),
+    /// It cannot be the name and version of any model.
+    #[error("{0}: name and version must each match [a-z0-9][a-z0-9._-]{{0,63}}")]
+    Identifier(String),
+    /// There is no such version.
+    #[error("no version {0} is stored here")]
+    Unknown(String),
+    /// The version is stored, and not in the stage that was asked for, until somebody confirms it.
+    #[error("{model} is held: {why}; it is stored, and confirming it stages it all the same")]
+    Held {
+        /// Which version.
+        model: String,
+        /// What speaks against it.
+        why: String,
+    },
+    /// The model never gives a probability, or reading it panicked.
+    #[error("{0}")]
+    Useless(String),
+    /// A change of stage that makes no sense.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -73,47 +99,60 @@ pub struct CatalogOutcome {
     pub diff: CatalogDiff,
 }
 
-/// A model version that is known here.
-#[derive(Clone, Debug, Serialize)]
-pub struct ModelInfo {
-    /// Such as `propensity`.
-    pub name: String,
-    /// Such as `2026-11-20.1`.
-    pub version: String,
-    /// `smartcore`, `linear`.
-    pub format: String,
-    /// SHA-256 of the artifact.
-    pub sha256: String,
-    /// `live` or `stored`.
-    pub stage: &'static str,
-    /// What the manifest says about it.
-    pub note: String,
+/// What the control plane keeps to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long the ledger remembers: no catalog is taken whose caps look back further.
+    pub horizon_ms: i64,
+    /// How models are taken in.
+    pub models: ModelsConfig,
+    /// Where the data path counts what models do.
+    pub tallies: Arc<Tallies>,
 }
 
 /// The writing end of the snapshot pointer.
-pub struct Control {
-    live: Live,
-    store: Store,
-    journal: Journal,
-    horizon_ms: i64,
+pub struct Control<D: Folder = RealDisk> {
+    pub(super) live: Live,
+    pub(super) store: Store<D>,
+    pub(super) journal: Journal,
+    pub(super) settings: Settings,
+    pub(super) shipped: Arc<Model>,
     inner: Mutex<Inner>,
 }
 
 /// What the next snapshot is built from.
-struct Inner {
-    catalog: Arc<Catalog>,
-    model: Option<Arc<Model>>,
-    state: State,
+pub(super) struct Inner {
+    pub catalog: Arc<Catalog>,
+    pub models: Models,
+    pub state: State,
+    /// Versions that are new.
+    pub watches: Watches,
+    /// When the models began to serve, or the process to run.
+    pub since: Millis,
+    /// What happened that nobody asked for, newest last.
+    pub alarms: Vec<String>,
+    /// Snapshots that requests may still be reading. They are freed here, not by the request that
+    /// happens to be last: freeing a large model takes milliseconds.
+    pub retired: Vec<Arc<Snapshot>>,
+}
+
+/// The models of every stage.
+#[derive(Clone)]
+pub(super) struct Models {
+    pub live: Arc<Model>,
+    /// What was live before, so that going back takes no reading.
+    pub before: Option<Arc<Model>>,
+    pub canary: Option<Arc<Model>>,
+    pub shadow: Option<Arc<Model>>,
 }
 
 impl Control {
     /// Finds what should serve and makes it live.
     ///
     /// The catalog: `file`'s text where it is new since the last run, else the one last put over the
-    /// API, else `file`, else the shipped one. The model: the one last live, else the one before it,
-    /// else the shipped one. What no longer loads, and a new file that the model does not fit, is
-    /// reported and passed over. `horizon_ms` is how long the ledger remembers: no catalog is taken
-    /// whose caps look back further.
+    /// API, else `file`, else the shipped one. The models: those last staged. What no longer loads, and
+    /// a new file that the models do not fit, is reported and passed over; where that is the live
+    /// model, what was live before it serves, and at last the shipped one.
     ///
     /// # Errors
     /// When nothing can serve, or the folder cannot be used.
@@ -122,38 +161,77 @@ impl Control {
         file: Option<&str>,
         shipped: Shipped,
         journal: Journal,
-        horizon_ms: i64,
+        settings: Settings,
         now: Millis,
     ) -> Result<Control, ControlError> {
         let store = Store::open(dir)?;
+        Control::on(store, file, shipped, journal, settings, now)
+    }
+}
+
+impl<D: Folder> Control<D> {
+    /// As [`Control::start`], with the store given.
+    pub(super) fn on(
+        store: Store<D>,
+        file: Option<&str>,
+        shipped: Shipped,
+        journal: Journal,
+        settings: Settings,
+        now: Millis,
+    ) -> Result<Control<D>, ControlError> {
         let mut state = store.state()?.unwrap_or_else(State::fresh);
         let before = state.clone();
         let (mut catalog, last) = choose_catalog(&store, &mut state, file, shipped.catalog)?;
-        catalog::check_horizon(&catalog, horizon_ms)?;
-        let model = choose_model(&store, &mut state, shipped)?;
+        catalog::check_horizon(&catalog, settings.horizon_ms)?;
+        let shipped = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
+        let shipped = Arc::new(shipped);
         state.epoch += 1;
-        let snapshot = match (build_or_prior(&catalog, model.as_ref(), &state), last) {
-            (Err(error @ ControlError::Bind(_)), Some(last)) if last.digest != catalog.digest => {
-                tracing::error!(%error, kept = last.digest, "catalog file refused");
-                catalog = last;
-                (state.catalog, state.file_digest) = (before.catalog, before.file_digest);
-                build_or_prior(&catalog, model.as_ref(), &state)?
-            }
-            (built, _) => built?,
-        };
+        after_crashes(&mut state, &settings.models, now);
+        let mut models = boot(&store, None, &shipped, &mut state, now);
+        let mut built = build_or_prior(&catalog, &models, &state, &settings.models);
+        if let (Err(error @ ControlError::Bind(_)), Some(last)) = (&built, last)
+            && last.digest != catalog.digest
+        {
+            tracing::error!(%error, kept = last.digest, "catalog file refused");
+            catalog = last;
+            (state.catalog, state.file_digest) = (before.catalog, before.file_digest);
+            built = build_or_prior(&catalog, &models, &state, &settings.models);
+        }
+        if matches!(built, Err(ControlError::Bind(_))) {
+            models = boot(&store, Some(&catalog), &shipped, &mut state, now);
+            built = build_or_prior(&catalog, &models, &state, &settings.models);
+        }
+        let snapshot = built?;
+        let new_notes = state.stages.notes.iter().filter(|note| note.at == now.0);
+        let alarms = new_notes
+            .map(|note| format!("{} does not serve: {}", note.model, note.why))
+            .collect();
         store.keep_catalog(&catalog)?;
         store.save(&state)?;
+        for model in [
+            Some(&snapshot.model),
+            snapshot.canary.as_ref().map(|c| &c.model),
+        ] {
+            model
+                .into_iter()
+                .for_each(|m| drop(settings.tallies.list(&m.label)));
+        }
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let inner = Mutex::new(Inner {
             catalog,
-            model,
+            models,
             state,
+            watches: Watches::default(),
+            since: now,
+            alarms,
+            retired: Vec::new(),
         });
         let control = Control {
             live,
             store,
             journal,
-            horizon_ms,
+            settings,
+            shipped,
             inner,
         };
         control.note_snapshot(now);
@@ -184,7 +262,7 @@ impl Control {
         now: Millis,
     ) -> Result<CatalogOutcome, ControlError> {
         let new = catalog::read(text)?;
-        catalog::check_horizon(&new, self.horizon_ms)?;
+        catalog::check_horizon(&new, self.settings.horizon_ms)?;
         let mut inner = self.lock();
         let diff = catalog::diff(&inner.catalog, &new);
         let unchanged = new.digest == inner.catalog.digest;
@@ -193,7 +271,7 @@ impl Control {
             state.file_digest = Some(new.digest.clone());
         }
         if dry_run || unchanged {
-            build_or_prior(&new, inner.model.as_ref(), &state)?;
+            build_or_prior(&new, &inner.models, &state, &self.settings.models)?;
             let epoch = inner.state.epoch;
             if !dry_run {
                 self.store.save(&state)?;
@@ -208,7 +286,7 @@ impl Control {
         }
         state.catalog = Some(new.digest.clone());
         state.epoch += 1;
-        let snapshot = build_or_prior(&new, inner.model.as_ref(), &state)?;
+        let snapshot = build_or_prior(&new, &inner.models, &state, &self.settings.models)?;
         self.store.keep_catalog(&new)?;
         self.swap(&mut inner, snapshot, state)?;
         inner.catalog = Arc::clone(&new);
@@ -223,82 +301,8 @@ impl Control {
         })
     }
 
-    /// Checks a model and makes it live.
-    ///
-    /// # Errors
-    /// Why it was refused. The old one serves on.
-    pub fn put_model(
-        &self,
-        name: &str,
-        version: &str,
-        manifest: &str,
-        artifact: &[u8],
-        now: Millis,
-    ) -> Result<(ModelInfo, u64), ControlError> {
-        let model = Arc::new(crate::model::load(manifest, artifact)?);
-        let said = ModelRef {
-            name: model.manifest.name.clone(),
-            version: model.manifest.version.clone(),
-        };
-        let path = ModelRef {
-            name: name.into(),
-            version: version.into(),
-        };
-        if said != path {
-            return Err(ControlError::Name {
-                manifest: said.to_string(),
-                path: path.to_string(),
-            });
-        }
-        let mut inner = self.lock();
-        let mut state = inner.state.clone();
-        state.model_before = state.model.replace(path.clone());
-        state.epoch += 1;
-        let snapshot = build(&inner.catalog, Some(&model), &state)?;
-        self.store
-            .keep_model(&path, manifest.as_bytes(), artifact)?;
-        self.swap(&mut inner, snapshot, state)?;
-        inner.model = Some(Arc::clone(&model));
-        let epoch = inner.state.epoch;
-        drop(inner);
-        self.note_snapshot(now);
-        Ok((info(&model, "live"), epoch))
-    }
-
-    /// Every version that is stored, and the one that serves.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn models(&self) -> Result<Vec<ModelInfo>, ControlError> {
-        let live = self.lock().model.clone();
-        let mut list: Vec<ModelInfo> = live.iter().map(|m| info(m, "live")).collect();
-        for reference in self.store.models()? {
-            let is_live = list.first().is_some_and(|l| {
-                l.stage == "live" && l.name == reference.name && l.version == reference.version
-            });
-            if is_live {
-                continue;
-            }
-            let stored = self.store.model(&reference).map_err(ControlError::from);
-            let loaded = stored.and_then(|(m, a)| Ok(crate::model::load(&m, &a)?));
-            // A version that no longer loads is still there to be seen, and says so.
-            list.push(match loaded {
-                Ok(model) => info(&model, "stored"),
-                Err(error) => ModelInfo {
-                    name: reference.name,
-                    version: reference.version,
-                    format: String::new(),
-                    sha256: String::new(),
-                    stage: "unusable",
-                    note: error.to_string(),
-                },
-            });
-        }
-        Ok(list)
-    }
-
     /// The state first, then the pointer: after a crash in between the new snapshot serves.
-    fn swap(
+    pub(super) fn swap(
         &self,
         inner: &mut Inner,
         snapshot: Snapshot,
@@ -306,12 +310,13 @@ impl Control {
     ) -> Result<(), ControlError> {
         self.store.save(&state)?;
         inner.state = state;
-        self.live.store(Arc::new(snapshot));
+        inner.retired.push(self.live.swap(Arc::new(snapshot)));
+        inner.retired.retain(|old| Arc::strong_count(old) > 1);
         Ok(())
     }
 
     /// Writes into the journal what decides from here on.
-    fn note_snapshot(&self, now: Millis) {
+    pub(super) fn note_snapshot(&self, now: Millis) {
         let snapshot = self.live.load();
         let json = serde_json::json!({
             "v": 1,
@@ -319,6 +324,10 @@ impl Control {
             "epoch": snapshot.epoch,
             "catalog": snapshot.catalog.digest,
             "model": &*snapshot.model.label,
+            "canary": snapshot.canary.as_ref().map(|c| {
+                serde_json::json!({ "model": &*c.model.label, "percent": c.percent })
+            }),
+            "shadow": snapshot.shadow.as_ref().map(|s| &*s.model.label),
         });
         let entry = Entry {
             kind: EntryKind::Snapshot as u8,
@@ -333,60 +342,145 @@ impl Control {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Whoever panicked left the last complete state: it is replaced as a whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn build(
+/// A snapshot with that live model, and the canary and the shadow beside it.
+fn trials(
     catalog: &Arc<Catalog>,
-    model: Option<&Arc<Model>>,
+    models: &Models,
     state: &State,
+    config: &ModelsConfig,
+    model: Arc<LiveModel>,
 ) -> Result<Snapshot, ControlError> {
-    let model = match model {
-        Some(model) => bind::bind(model, catalog)?,
-        None => LiveModel::prior(catalog),
+    let bound = |model: &Arc<Model>| Ok::<_, ControlError>(Arc::new(bind::bind(model, catalog)?));
+    let canary = match (&models.canary, &state.stages.canary) {
+        (Some(model), Some(tried)) => Some(Canary {
+            percent: tried.percent,
+            model: bound(model)?,
+        }),
+        _ => None,
+    };
+    let shadow = match &models.shadow {
+        Some(model) => Some(Shadow {
+            share: config.shadow_share,
+            model: bound(model)?,
+        }),
+        None => None,
     };
     Ok(Snapshot {
         epoch: state.epoch,
         salt: state.salt,
         catalog: Arc::clone(catalog),
-        model: Arc::new(model),
+        model,
+        canary,
+        shadow,
     })
 }
 
 /// The shipped model was trained for the demo operator: where it does not fit another's catalog, the
 /// offers' priors score until a model is pushed. A model that somebody pushed is not given up so
 /// easily: then the catalog is refused.
-fn build_or_prior(
+pub(super) fn build_or_prior(
     catalog: &Arc<Catalog>,
-    model: Option<&Arc<Model>>,
+    models: &Models,
     state: &State,
+    config: &ModelsConfig,
 ) -> Result<Snapshot, ControlError> {
-    match build(catalog, model, state) {
-        Err(ControlError::Bind(error)) if state.model.is_none() => {
-            tracing::warn!(%error, "the shipped model does not fit this catalog; priors score");
-            build(catalog, None, state)
+    let prior = |error| {
+        tracing::warn!(%error, "the shipped model does not fit this catalog; priors score");
+        Arc::new(LiveModel::prior(catalog))
+    };
+    match bind::bind(&models.live, catalog) {
+        Err(error) if state.stages.live.is_none() => {
+            trials(catalog, models, state, config, prior(error))
         }
-        built => built,
+        Err(error) => Err(error.into()),
+        Ok(model) => trials(catalog, models, state, config, Arc::new(model)),
     }
 }
 
-fn info(model: &Model, stage: &'static str) -> ModelInfo {
-    ModelInfo {
-        name: model.manifest.name.clone(),
-        version: model.manifest.version.clone(),
-        format: model.manifest.format.to_string(),
-        sha256: model.manifest.sha256.clone().unwrap_or_default(),
-        stage,
-        note: model.manifest.note.clone().unwrap_or_default(),
+/// Leaves the newest models out after a crash loop.
+fn after_crashes(state: &mut State, config: &ModelsConfig, now: Millis) {
+    if !state.run.begin() || config.crash_loop_s == 0 {
+        return;
     }
+    let why = format!(
+        "the process ended within {} s of its start twice in a row",
+        config.crash_loop_s
+    );
+    for model in state.stages.leave_out() {
+        tracing::error!(%model, why, "crash loop: model left out");
+        state.stages.note(&model, why.clone(), now.0);
+    }
+}
+
+/// The models of the state's stages, going back where one does not load or does not fit the catalog.
+fn boot<D: Folder>(
+    store: &Store<D>,
+    catalog: Option<&Catalog>,
+    shipped: &Arc<Model>,
+    state: &mut State,
+    now: Millis,
+) -> Models {
+    let fits = |model: &ModelRef| {
+        let model = load(store, model)?;
+        if let Some(catalog) = catalog {
+            bind::bind(&model, catalog)?;
+        }
+        Ok::<_, ControlError>(model)
+    };
+    let passed_over = |stages: &mut Stages, model: &ModelRef, error: ControlError| {
+        tracing::error!(%error, %model, "stored model passed over");
+        stages.note(model, error.to_string(), now.0);
+    };
+    let stages = &mut state.stages;
+    let live = loop {
+        let Some(reference) = stages.live.clone() else {
+            break Arc::clone(shipped);
+        };
+        match fits(&reference) {
+            Ok(model) => break model,
+            Err(error) => {
+                passed_over(stages, &reference, error);
+                stages.live = stages.before.pop().flatten();
+            }
+        }
+    };
+    let beside = |stages: &mut Stages, model: Option<ModelRef>| {
+        let model = model?;
+        fits(&model)
+            .inspect_err(|_| stages.withdraw(&model))
+            .map_err(|error| passed_over(stages, &model, error))
+            .ok()
+    };
+    let canary = stages.canary.as_ref().map(|tried| tried.model.clone());
+    let canary = beside(stages, canary);
+    let shadow = stages.shadow.clone();
+    let shadow = beside(stages, shadow);
+    Models {
+        live,
+        before: None,
+        canary,
+        shadow,
+    }
+}
+
+/// A stored version, read and proven again.
+pub(super) fn load<D: Folder>(
+    store: &Store<D>,
+    model: &ModelRef,
+) -> Result<Arc<Model>, ControlError> {
+    let (manifest, artifact) = store.model(model)?;
+    Ok(Arc::new(crate::model::load(&manifest, &artifact)?))
 }
 
 /// The catalog to serve, and the one that served last, if it still reads.
-fn choose_catalog(
-    store: &Store,
+fn choose_catalog<D: Folder>(
+    store: &Store<D>,
     state: &mut State,
     file: Option<&str>,
     shipped: &str,
@@ -420,30 +514,6 @@ fn choose_catalog(
         }
         (Err(error), None) => Err(error.into()),
     }
-}
-
-fn choose_model(
-    store: &Store,
-    state: &mut State,
-    shipped: Shipped,
-) -> Result<Option<Arc<Model>>, ControlError> {
-    let candidates = [state.model.clone(), state.model_before.clone()];
-    for reference in candidates.into_iter().flatten() {
-        let loaded = store
-            .model(&reference)
-            .map_err(ControlError::from)
-            .and_then(|(m, a)| Ok(crate::model::load(&m, &a)?));
-        match loaded {
-            Ok(model) => {
-                state.model = Some(reference);
-                return Ok(Some(Arc::new(model)));
-            }
-            Err(error) => tracing::error!(%error, model = %reference, "stored model passed over"),
-        }
-    }
-    let model = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
-    state.model = None;
-    Ok(Some(Arc::new(model)))
 }
 
 /// The model of that label, stored or shipped; `None` for the prior.

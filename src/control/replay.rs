@@ -112,6 +112,8 @@ impl Replayer {
             salt: self.salt,
             catalog,
             model: Arc::new(model),
+            canary: None,
+            shadow: None,
         });
         self.snapshots.insert(key, Arc::clone(&snapshot));
         Ok(snapshot)

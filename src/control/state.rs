@@ -5,8 +5,10 @@ use std::fmt;
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 
+use super::registry::{Run, Stages};
+
 /// A model by name and version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelRef {
     /// Such as `propensity`.
     pub name: String,
@@ -21,7 +23,7 @@ impl fmt::Display for ModelRef {
 }
 
 /// One small file, replaced as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The number of the last snapshot.
     pub epoch: u64,
@@ -31,10 +33,12 @@ pub struct State {
     pub catalog: Option<String>,
     /// Digest of the catalog file when it was last read: a change of the file wins over the API.
     pub file_digest: Option<String>,
-    /// The pushed model that serves; `None` for the shipped one.
-    pub model: Option<ModelRef>,
-    /// The one that served before it.
-    pub model_before: Option<ModelRef>,
+    /// Which model versions serve, and how.
+    #[serde(default)]
+    pub stages: Stages,
+    /// How the last run went.
+    #[serde(default)]
+    pub run: Run,
 }
 
 impl State {
@@ -49,8 +53,8 @@ impl State {
             salt: u64::from_le_bytes(salt),
             catalog: None,
             file_digest: None,
-            model: None,
-            model_before: None,
+            stages: Stages::default(),
+            run: Run::default(),
         }
     }
 }

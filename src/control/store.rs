@@ -8,6 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use super::registry::Signature;
 use super::state::{ModelRef, State};
 use crate::decide::snapshot::Catalog;
 use crate::journal::disk::{Disk, RealDisk};
@@ -22,21 +25,66 @@ pub struct StoreError {
     cause: io::Error,
 }
 
+/// A disk with folders in it.
+pub trait Folder: Disk + Sync {
+    /// The folder of that name, made if it is not there.
+    fn folder(&self, name: &str) -> io::Result<Self>;
+    /// Where it is.
+    fn path(&self) -> &Path;
+}
+
+impl Folder for RealDisk {
+    fn folder(&self, name: &str) -> io::Result<RealDisk> {
+        RealDisk::new(&self.dir().join(name))
+    }
+
+    fn path(&self) -> &Path {
+        self.dir()
+    }
+}
+
 /// The folder.
-pub struct Store {
+pub struct Store<D: Folder = RealDisk> {
+    disk: D,
     dir: PathBuf,
-    state: Checkpoint,
+    state: Checkpoint<D>,
+}
+
+/// Who pushed a version, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pushed {
+    /// Who said they were.
+    pub by: String,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
+    /// What vouches for it, where signatures are asked for.
+    pub signature: Option<Signature>,
 }
 
 impl Store {
     /// Makes the folder where it is missing.
     pub fn open(dir: PathBuf) -> Result<Store, StoreError> {
+        let disk = RealDisk::new(&dir).map_err(failed("create", &dir))?;
+        Store::on(disk)
+    }
+}
+
+impl<D: Folder> Store<D> {
+    /// The store on a disk.
+    pub fn on(disk: D) -> Result<Store<D>, StoreError> {
+        let dir = disk.path().to_owned();
         for sub in ["catalogs", "models"] {
-            let path = dir.join(sub);
-            fs::create_dir_all(&path).map_err(failed("create", &path))?;
+            disk.folder(sub).map_err(failed("create", &dir.join(sub)))?;
         }
-        let state = Checkpoint::new(&dir, "state").map_err(failed("open", &dir))?;
-        Ok(Store { dir, state })
+        let state = Checkpoint::on(disk.clone(), "state");
+        Ok(Store { disk, dir, state })
+    }
+
+    /// The disk it is on.
+    #[cfg(test)]
+    pub fn disk(&self) -> &D {
+        &self.disk
     }
 
     /// What served last; `None` in a new folder.
@@ -61,14 +109,13 @@ impl Store {
     pub fn keep_catalog(&self, catalog: &Catalog) -> Result<(), StoreError> {
         let path = self.dir.join("catalogs").join(&catalog.digest);
         if path.exists() {
-            Ok(())
-        } else {
-            write(
-                &self.dir.join("catalogs"),
-                &catalog.digest,
-                catalog.source.as_bytes(),
-            )
+            return Ok(());
         }
+        let written = self
+            .disk
+            .folder("catalogs")
+            .and_then(|folder| write(&folder, &catalog.digest, catalog.source.as_bytes()));
+        written.map_err(failed("write", &path))
     }
 
     /// The text of the catalog of that digest.
@@ -77,14 +124,14 @@ impl Store {
         fs::read_to_string(&path).map_err(failed("read", &path))
     }
 
-    /// Keeps a model's files under its name and version.
+    /// Keeps a model's files under its name and version. One that is there already stays as it is.
     pub fn keep_model(
         &self,
         model: &ModelRef,
         manifest: &[u8],
         artifact: &[u8],
+        pushed: &Pushed,
     ) -> Result<(), super::ControlError> {
-        let dir = self.model_dir(model);
         if let Ok((old_manifest, old_artifact)) = self.model(model) {
             return if old_manifest.as_bytes() == manifest && old_artifact == artifact {
                 Ok(())
@@ -92,11 +139,32 @@ impl Store {
                 Err(super::ControlError::VersionTaken(model.to_string()))
             };
         }
-        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
-        write(&dir, "artifact", artifact)?;
-        // Last: a folder without a manifest is no version.
-        write(&dir, "manifest.json", manifest)?;
-        Ok(())
+        let pushed = serde_json::to_vec(pushed).expect("plain data serializes");
+        let keep = || {
+            let names = self.disk.folder("models")?.folder(&model.name)?;
+            let folder = names.folder(&model.version)?;
+            write(&folder, "artifact", artifact)?;
+            write(&folder, "pushed.json", &pushed)?;
+            // Last: a folder without a manifest is no version.
+            write(&folder, "manifest.json", manifest)?;
+            names.sync_dir()
+        };
+        Ok(keep().map_err(failed("write", &self.model_dir(model)))?)
+    }
+
+    /// Who pushed a version; nobody where that is not known.
+    pub fn pushed(&self, model: &ModelRef) -> Pushed {
+        let text = fs::read(self.model_dir(model).join("pushed.json"));
+        let read = text
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok());
+        read.unwrap_or_default()
+    }
+
+    /// The manifest of a stored version.
+    pub fn manifest(&self, model: &ModelRef) -> Result<String, StoreError> {
+        let path = self.model_dir(model).join("manifest.json");
+        fs::read_to_string(&path).map_err(failed("read", &path))
     }
 
     /// The manifest and the artifact of a stored version.
@@ -154,17 +222,13 @@ fn names(dir: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 /// Writes a file whole or not at all, and durably.
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        let disk = RealDisk::new(dir)?;
-        let unfinished = format!("{name}.tmp");
-        let file = disk.create(&unfinished)?;
-        disk.write_at(&file, 0, bytes)?;
-        disk.sync(&file)?;
-        disk.rename(&unfinished, name)?;
-        disk.sync_dir()
-    };
-    write().map_err(failed("write", &dir.join(name)))
+fn write<D: Disk>(disk: &D, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = format!("{name}.tmp");
+    let file = disk.create(&unfinished)?;
+    disk.write_at(&file, 0, bytes)?;
+    disk.sync(&file)?;
+    disk.rename(&unfinished, name)?;
+    disk.sync_dir()
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {

@@ -5,12 +5,13 @@
 
 use super::inputs::View;
 use super::scratch::{Runner, Scratch};
-use super::snapshot::{Creative, Daypart, Offer, Placement, Snapshot};
+use super::snapshot::{Creative, Daypart, LiveModel, Offer, Placement, Snapshot};
 use crate::domain::{Candidate, Channel, CreativeIx, Exclusion, Request, Verdict};
 
 /// Lists every offer of the placement as a candidate, and those that may compete as runners.
 pub(super) fn select(
     snapshot: &Snapshot,
+    model: &LiveModel,
     placement: &Placement,
     request: &Request<'_>,
     scratch: &mut Scratch,
@@ -23,13 +24,7 @@ pub(super) fn select(
         clock,
         ..
     } = scratch;
-    let view = View::new(
-        request,
-        &snapshot.model.vocabulary,
-        slots,
-        &placement.id,
-        *clock,
-    );
+    let view = View::new(request, &model.vocabulary, slots, &placement.id, *clock);
     let placed = placed(placement, request);
     for &ix in &placement.offers {
         let offer = snapshot.catalog.offer(ix);

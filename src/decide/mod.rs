@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod record;
 mod score;
 mod scratch;
+pub mod shadow;
 pub mod snapshot;
 
 pub use draw::uniform;
@@ -25,7 +26,7 @@ pub use scratch::Scratch;
 
 use crate::domain::{Decision, Effort, Exclusion, Facts, PlacementDecision, Request, Verdict};
 use inputs::View;
-use snapshot::Snapshot;
+use snapshot::{LiveModel, Snapshot};
 
 /// Decides every placement of the request, in order.
 ///
@@ -37,7 +38,10 @@ pub fn decide<'s>(
     facts: &Facts,
     scratch: &'s mut Scratch,
 ) -> &'s Decision {
-    scratch.begin(snapshot, request, facts);
+    let canary = snapshot.is_canary(request);
+    let model = snapshot.model_of(canary);
+    scratch.begin(snapshot, model, request, facts);
+    scratch.decision.canary = canary;
     for (ask, wanted) in request.placements.iter().enumerate() {
         let known = snapshot.catalog.placement(wanted.id);
         let mut outcome = PlacementDecision {
@@ -54,9 +58,9 @@ pub fn decide<'s>(
                 outcome.no_offer = Some(Exclusion::Deadline);
             }
             Some((_, placement)) => {
-                eligibility::select(snapshot, placement, request, scratch);
+                eligibility::select(snapshot, model, placement, request, scratch);
                 guardrail::apply(snapshot, wanted, request, facts, &outcome, scratch);
-                score::fill(snapshot, placement, request, scratch);
+                score::fill(snapshot, model, placement, request, scratch);
                 outcome.joint = draw::slate(snapshot, placement, request, wanted, ask, scratch);
                 outcome.candidates.end = scratch.next_candidate();
                 outcome.choices.end = scratch.next_choice();
@@ -70,23 +74,24 @@ pub fn decide<'s>(
 
 /// The request as placeholders look at it, for whoever renders the answer.
 pub struct Views<'a> {
-    snapshot: &'a Snapshot,
+    model: &'a LiveModel,
     request: &'a Request<'a>,
     slots: &'a [u16],
     clock: inputs::Clock,
 }
 
 impl<'a> Views<'a> {
-    /// Binds the request's features once; `slots` is a buffer for that.
+    /// Binds the request's features once, to the model that decided; `slots` is a buffer for that.
     pub fn new(
         snapshot: &'a Snapshot,
+        model: &'a LiveModel,
         request: &'a Request<'a>,
         slots: &'a mut Vec<u16>,
     ) -> Views<'a> {
-        inputs::bind_slots(&snapshot.model.vocabulary, request, slots);
+        inputs::bind_slots(&model.vocabulary, request, slots);
         let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
         Views {
-            snapshot,
+            model,
             request,
             slots,
             clock,
@@ -110,7 +115,7 @@ impl<'a> Views<'a> {
     /// The view from one placement.
     #[must_use]
     pub fn at(&self, placement: &'a str) -> View<'a> {
-        let vocabulary = &self.snapshot.model.vocabulary;
+        let vocabulary = &self.model.vocabulary;
         View::new(self.request, vocabulary, self.slots, placement, self.clock)
     }
 }

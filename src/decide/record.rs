@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{LiveModel, Snapshot};
 use crate::domain::{
     Appointment, Candidate, Care, Channel, Choice, Consent, Customer, Decision, DecisionId, Effort,
     Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request,
@@ -40,7 +40,7 @@ pub struct DecisionRecord<'a> {
     pub request_id: Option<Cow<'a, str>>,
     /// The snapshot's number.
     pub epoch: u64,
-    /// `name@version` of the model that was live.
+    /// `name@version` of the model that decided: the live one, or the canary.
     #[serde(borrow)]
     pub model: Cow<'a, str>,
     /// SHA-256 of the catalog that was live.
@@ -64,8 +64,36 @@ pub struct DecisionRecord<'a> {
     /// What the answer had to leave out.
     #[serde(borrow)]
     pub degraded: Vec<Cow<'a, str>>,
+    /// What another model would have said; absent where none was asked.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub shadow: Option<ShadowRecord<'a>>,
     /// How long deciding took, in microseconds.
     pub decide_us: f64,
+}
+
+/// What a model in the stage `shadow` said about the same candidates. Nothing was decided by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowRecord<'a> {
+    /// `name@version`.
+    #[serde(borrow)]
+    pub model: Cow<'a, str>,
+    /// For each placement, a probability for each candidate that is not excluded, in their order;
+    /// null where the model failed.
+    pub probabilities: Vec<Vec<Option<f64>>>,
+}
+
+impl<'a> ShadowRecord<'a> {
+    /// The record of what a shadow said.
+    #[must_use]
+    pub fn new(model: &'a LiveModel, probabilities: &[Vec<f64>]) -> ShadowRecord<'a> {
+        let finite = |p: &f64| Some(*p).filter(|p| p.is_finite());
+        ShadowRecord {
+            model: (&*model.label).into(),
+            probabilities: (probabilities.iter())
+                .map(|placement| placement.iter().map(finite).collect())
+                .collect(),
+        }
+    }
 }
 
 /// The request without raw ids.
@@ -259,7 +287,7 @@ impl<'a> DecisionRecord<'a> {
             at: rfc3339(request.at),
             request_id: request.request_id.filter(|_| measured).map(Into::into),
             epoch: snapshot.epoch,
-            model: (&*snapshot.model.label).into(),
+            model: (&*snapshot.decided_by(decision).label).into(),
             catalog: snapshot.catalog.digest.as_str().into(),
             test: request.test,
             measured,
@@ -277,6 +305,7 @@ impl<'a> DecisionRecord<'a> {
             },
             placements: placements(snapshot, request, decision),
             degraded: decision.degraded.words().map(Into::into).collect(),
+            shadow: None,
             decide_us,
         }
     }

@@ -3,15 +3,31 @@
 //!
 //! Never clicks, and never a regression on money, whose tails are heavy.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::inputs::{InputSource, View};
 use super::scratch::Scratch;
 use super::snapshot::{LiveModel, Placement, Snapshot};
-use crate::domain::{Effort, Request, Verdict};
-use crate::model::{Batch, Scorer};
+use crate::domain::{Effort, OfferIx, Request, Verdict};
+use crate::model::{Batch, Scorer, ScorerScratch};
+
+/// Buffers of one question to a scorer.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    /// Inputs that all candidates share.
+    shared: Vec<f64>,
+    /// Inputs of each candidate.
+    own: Vec<f64>,
+    /// One answer per candidate.
+    pub probabilities: Vec<f64>,
+    /// The scorer's own.
+    scorer: ScorerScratch,
+}
 
 /// Scores every runner and writes what the scorer believes into its verdict.
 pub(super) fn fill(
     snapshot: &Snapshot,
+    model: &LiveModel,
     placement: &Placement,
     request: &Request<'_>,
     scratch: &mut Scratch,
@@ -19,7 +35,7 @@ pub(super) fn fill(
     if scratch.running.is_empty() {
         return;
     }
-    let answered = match &snapshot.model.scorer {
+    let answered = match &model.scorer {
         None => {
             scratch.decision.degraded.prior_only = true;
             false
@@ -29,11 +45,16 @@ pub(super) fn fill(
             false
         }
         Some(scorer) => {
-            ask(&**scorer, &snapshot.model, placement, request, scratch);
-            let sound = scratch
-                .probabilities
-                .iter()
-                .all(|p| (0.0..=1.0).contains(p));
+            let view = View::new(
+                request,
+                &model.vocabulary,
+                &scratch.slots,
+                &placement.id,
+                scratch.clock,
+            );
+            let candidates = &scratch.decision.candidates;
+            let offers = (scratch.running.iter()).map(|r| candidates[r.candidate as usize].offer);
+            let sound = scratch.asking.ask(&**scorer, model, &view, offers);
             scratch.decision.degraded.model_failed |= !sound;
             sound
         }
@@ -43,7 +64,7 @@ pub(super) fn fill(
         let candidate = &mut scratch.decision.candidates[runner.candidate as usize];
         let offer = snapshot.catalog.offer(candidate.offer);
         runner.probability = if answered {
-            scratch.probabilities[i]
+            scratch.asking.probabilities[i]
         } else {
             offer.prior
         };
@@ -56,46 +77,41 @@ pub(super) fn fill(
     }
 }
 
-/// Has the model fill `scratch.probabilities`, one per runner.
-fn ask(
-    scorer: &dyn Scorer,
-    model: &LiveModel,
-    placement: &Placement,
-    request: &Request<'_>,
-    scratch: &mut Scratch,
-) {
-    let view = View::new(
-        request,
-        &model.vocabulary,
-        &scratch.slots,
-        &placement.id,
-        scratch.clock,
-    );
-    scratch.shared.clear();
-    scratch
-        .shared
-        .extend(model.inputs.iter().map(|input| match input.source {
-            InputSource::Request(key) => {
-                input.encode(view.attribute(model.vocabulary.attribute(key)))
-            }
-            InputSource::Offer => f64::NAN,
-        }));
-    let width = model.own_inputs.len();
-    scratch.own.clear();
-    for runner in &scratch.running {
-        let offer = scratch.decision.candidates[runner.candidate as usize]
-            .offer
-            .0 as usize;
-        scratch
-            .own
-            .extend_from_slice(&model.own[offer * width..(offer + 1) * width]);
+impl Asking {
+    /// Has the model fill `probabilities`, one per offer. False where they are not all
+    /// probabilities, or where the model panicked: one that fails costs its own answers, not the
+    /// request.
+    pub fn ask(
+        &mut self,
+        scorer: &dyn Scorer,
+        model: &LiveModel,
+        view: &View<'_>,
+        offers: impl Iterator<Item = OfferIx>,
+    ) -> bool {
+        self.shared.clear();
+        self.shared
+            .extend(model.inputs.iter().map(|input| match input.source {
+                InputSource::Request(key) => {
+                    input.encode(view.attribute(model.vocabulary.attribute(key)))
+                }
+                InputSource::Offer => f64::NAN,
+            }));
+        let width = model.own_inputs.len();
+        self.own.clear();
+        self.probabilities.clear();
+        for offer in offers {
+            let row = offer.0 as usize * width;
+            self.own.extend_from_slice(&model.own[row..row + width]);
+            self.probabilities.push(0.0);
+        }
+        let batch = Batch {
+            shared: &self.shared,
+            own_inputs: &model.own_inputs,
+            own: &self.own,
+        };
+        let (scratch, out) = (&mut self.scorer, &mut self.probabilities);
+        // Whatever a panic left in the buffers is overwritten by the next question.
+        let asked = catch_unwind(AssertUnwindSafe(|| scorer.score(&batch, scratch, out)));
+        asked.is_ok() && self.probabilities.iter().all(|p| (0.0..=1.0).contains(p))
     }
-    scratch.probabilities.clear();
-    scratch.probabilities.resize(scratch.running.len(), 0.0);
-    let batch = Batch {
-        shared: &scratch.shared,
-        own_inputs: &model.own_inputs,
-        own: &scratch.own,
-    };
-    scorer.score(&batch, &mut scratch.scorer, &mut scratch.probabilities);
 }

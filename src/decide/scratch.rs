@@ -1,9 +1,9 @@
 //! Buffers reused between decisions, so that deciding does not allocate once they have grown.
 
 use super::inputs::{Clock, bind_slots};
-use super::snapshot::Snapshot;
+use super::score::Asking;
+use super::snapshot::{LiveModel, Snapshot};
 use crate::domain::{Decision, Facts, Request};
-use crate::model::ScorerScratch;
 
 /// One worker's buffers. Holds nothing that outlives a decision but capacity.
 #[derive(Debug, Default)]
@@ -22,20 +22,14 @@ pub struct Scratch {
     pub(super) care: bool,
     /// The candidates of the placement at hand that are still in the running.
     pub(super) running: Vec<Runner>,
-    /// Model inputs that all candidates share.
-    pub(super) shared: Vec<f64>,
-    /// Model inputs of each candidate.
-    pub(super) own: Vec<f64>,
-    /// What the scorer answers.
-    pub(super) probabilities: Vec<f64>,
     /// Scores of those who compete for a rank.
     pub(super) scores: Vec<f64>,
     /// Their odds.
     pub(super) odds: Vec<f64>,
     /// Which runners they are.
     pub(super) competing: Vec<u32>,
-    /// The scorer's own.
-    pub(super) scorer: ScorerScratch,
+    /// What the scorer is asked and answers.
+    pub(super) asking: Asking,
 }
 
 /// A candidate in the running for the placement at hand.
@@ -53,11 +47,17 @@ pub(super) struct Runner {
 
 impl Scratch {
     /// Forgets the last decision and prepares what every placement of this one shares.
-    pub(super) fn begin(&mut self, snapshot: &Snapshot, request: &Request<'_>, facts: &Facts) {
+    pub(super) fn begin(
+        &mut self,
+        snapshot: &Snapshot,
+        model: &LiveModel,
+        request: &Request<'_>,
+        facts: &Facts,
+    ) {
         self.decision.clear();
         self.decision.id = Some(request.decision);
         self.decision.epoch = snapshot.epoch;
-        bind_slots(&snapshot.model.vocabulary, request, &mut self.slots);
+        bind_slots(&model.vocabulary, request, &mut self.slots);
         self.clock = Clock::at(request.at, &snapshot.catalog.time_zone);
         self.labels = 0;
         self.care = super::guardrail::in_care(&snapshot.catalog.care, request);

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::bucketing;
 use super::condition::Condition;
 use super::explore::Explorer;
 use super::inputs::{Input, Vocabulary};
 use crate::domain::{
-    Channel, Consent, Currency, Millis, Money, NameHash, OfferClass, OfferIx, Phase, PlacementIx,
-    Tier,
+    Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
+    Phase, PlacementIx, Request, SubjectKey, Tier,
 };
 use crate::model::Scorer;
 
@@ -23,8 +24,85 @@ pub struct Snapshot {
     pub salt: u64,
     /// Offers, placements and rules.
     pub catalog: Arc<Catalog>,
+    /// What scores, except for the canary's customers.
+    pub model: Arc<LiveModel>,
+    /// What scores for a share of the customers; `None` where nothing is tried.
+    pub canary: Option<Canary>,
+    /// What scores alongside and is never shown; `None` where nothing is watched.
+    pub shadow: Option<Shadow>,
+}
+
+/// A model that decides for a share of the customers.
+pub struct Canary {
+    /// How many of a hundred customers, 0 to 100.
+    pub percent: f64,
+    /// What scores for them.
+    pub model: Arc<LiveModel>,
+}
+
+/// A model whose scores are put on record and never used.
+pub struct Shadow {
+    /// The share of decisions that it scores too, 0 to 1: its time is spent on the request's thread.
+    pub share: f64,
     /// What scores.
     pub model: Arc<LiveModel>,
+}
+
+impl Snapshot {
+    /// Whether the canary decides this request.
+    ///
+    /// A customer stays on one side for as long as this canary lasts, and raising its share moves
+    /// nobody out of it: both are GrowthBook's hash of who asks, seeded by the model's own label, so
+    /// that the next canary does not meet the same customers again. Without a customer each decision
+    /// falls where its own id does.
+    #[must_use]
+    pub fn is_canary(&self, request: &Request<'_>) -> bool {
+        self.canary.as_ref().is_some_and(|canary| {
+            place(
+                &canary.model.label,
+                request.customer.subject,
+                request.decision,
+            ) * 100.0
+                < canary.percent
+        })
+    }
+
+    /// Whether the shadow scores this request too.
+    #[must_use]
+    pub fn shadow_of(&self, decision: DecisionId) -> Option<&LiveModel> {
+        let shadow = self.shadow.as_ref()?;
+        (place(&shadow.model.label, None, decision) < shadow.share).then_some(&*shadow.model)
+    }
+
+    /// The model of the canary's customers, or of everybody else.
+    #[must_use]
+    pub fn model_of(&self, canary: bool) -> &Arc<LiveModel> {
+        match &self.canary {
+            Some(tried) if canary => &tried.model,
+            _ => &self.model,
+        }
+    }
+
+    /// The model that made a decision of this snapshot.
+    #[must_use]
+    pub fn decided_by(&self, decision: &Decision) -> &LiveModel {
+        self.model_of(decision.canary)
+    }
+}
+
+/// Where a customer, or without one a decision, falls on the line from 0 to 1.
+fn place(seed: &str, subject: Option<SubjectKey>, decision: DecisionId) -> f64 {
+    use std::io::Write;
+    let mut text = [0_u8; 36];
+    let mut rest = &mut text[..];
+    let written = match subject {
+        Some(subject) => write!(rest, "{subject}"),
+        None => write!(rest, "{decision}"),
+    };
+    written.expect("an id has at most 36 characters");
+    let unused = rest.len();
+    let text = std::str::from_utf8(&text[..36 - unused]).expect("ids are ASCII");
+    bucketing::hash(seed, text, 2).expect("version 2 exists")
 }
 
 /// A catalog, compiled.

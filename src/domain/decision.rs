@@ -38,6 +38,8 @@ pub struct Decision {
     pub id: Option<DecisionId>,
     /// The snapshot that decided.
     pub epoch: u64,
+    /// Whether the snapshot's canary decided, and not the model that decides for everybody else.
+    pub canary: bool,
     /// One per placement asked for, in order.
     pub placements: Vec<PlacementDecision>,
     /// Every offer looked at, placement by placement.
@@ -114,6 +116,7 @@ impl Decision {
     pub fn clear(&mut self) {
         self.id = None;
         self.epoch = 0;
+        self.canary = false;
         self.placements.clear();
         self.candidates.clear();
         self.choices.clear();

@@ -90,6 +90,12 @@ impl NameHash {
     pub fn of(name: &str) -> NameHash {
         NameHash(xxh3_64(name.as_bytes()))
     }
+
+    /// The low half: enough to tell a few hundred names apart.
+    #[must_use]
+    pub fn low(self) -> u32 {
+        (self.0 & 0xFFFF_FFFF) as u32
+    }
 }
 
 /// Who a ledger entry is about: a keyed hash of the customer's id, or of the appointment's where the

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// renamed or removed) only after [`Disk::sync_dir`].
 pub trait Disk: Clone + Send + 'static {
     /// An open file; closing happens on drop.
-    type File: Send;
+    type File: Send + Sync;
 
     /// Every regular file's name and length.
     ///
@@ -133,6 +133,14 @@ impl RealDisk {
         })
     }
 
+    /// The directory `dir`, as it is.
+    #[must_use]
+    pub fn existing(dir: &Path) -> RealDisk {
+        RealDisk {
+            dir: Arc::new(dir.to_owned()),
+        }
+    }
+
     /// The directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -164,7 +172,12 @@ impl Disk for RealDisk {
         let mut files = Vec::new();
         for found in fs::read_dir(&*self.dir)? {
             let found = found?;
-            let data = found.metadata()?;
+            let data = match found.metadata() {
+                Ok(data) => data,
+                // Removed or renamed since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             if data.is_file() {
                 let name = found
                     .file_name()

@@ -18,6 +18,8 @@
 //!
 //! ```text
 //! record/append → queue → writer thread → core → segment files → reader → shipper, learner
+//!                              ↑↓ tickets
+//!                         sync thread
 //! ```
 
 pub mod checkpoint;
@@ -35,6 +37,7 @@ mod recover;
 mod scan;
 pub mod sink;
 mod status;
+mod syncer;
 #[cfg(test)]
 mod testing;
 mod writer;
@@ -125,7 +128,8 @@ impl Journal {
             thread: Mutex::new(None),
             ended,
         };
-        let writer = Writer::new(core, queue, committed_tx, Clock::start());
+        let writer = Writer::new(core, queue, committed_tx, Clock::start())
+            .map_err(OpenError::io("start the thread that syncs"))?;
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {

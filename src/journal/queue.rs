@@ -2,7 +2,8 @@
 //!
 //! The lock is held for a push or for taking everything at once, never during I/O. A push wakes the
 //! writer only when it must: when it sleeps for want of work, when somebody waits for an answer, or
-//! when enough has gathered. Decisions, for which nobody waits, so cost no system call each.
+//! when enough has gathered. The first decision after a pause is so written at once; under load the
+//! writer comes every [`GATHER`] for all that is there, and pushing costs no system call.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,9 +20,10 @@ const ENTRY_OVERHEAD_BYTES: usize = 512;
 /// crowd out a conversion.
 const UNAWAITED_SHARE: (usize, usize) = (3, 4);
 /// Unawaited entries are left to gather up to this size...
-const GATHER_BYTES: usize = 256 << 10;
-/// ...or this long. A crash of the process costs them, so it is short.
-pub const GATHER: Duration = Duration::from_millis(5);
+const GATHER_BYTES: usize = 64 << 10;
+/// ...or until this long after the last time the writer came. What it has not taken, a crash of the
+/// process costs, so it is short: long enough to save most of the wake-ups and writes, no longer.
+pub const GATHER: Duration = Duration::from_micros(200);
 
 /// What one entry hears.
 pub type Answer = Result<Appended, AppendError>;
@@ -73,6 +75,8 @@ struct Inner {
     urgent: bool,
     closed: bool,
     writer: Writer,
+    /// Until then the writer leaves unawaited entries to gather.
+    gather_until: Instant,
 }
 
 /// The queue.
@@ -94,6 +98,7 @@ impl Queue {
                 urgent: false,
                 closed: false,
                 writer: Writer::Busy,
+                gather_until: Instant::now(),
             }),
             wake: Condvar::new(),
             entries_max,
@@ -148,29 +153,26 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes everything, waiting for something to come until `deadline`; `false` once the queue is
-    /// closed and empty.
+    /// Takes everything, waiting for something to come until `deadline` or until poked; `false` once
+    /// the queue is closed and empty.
     pub fn take(&self, items: &mut Vec<Item>, deadline: Option<Instant>) -> bool {
         items.clear();
         let mut inner = self.lock();
-        let mut gathering: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            let work = !inner.items.is_empty();
-            if inner.closed || inner.urgent || due(deadline) || (work && due(gathering)) {
+            let gathering = now < inner.gather_until;
+            let work = !inner.items.is_empty() && !gathering;
+            let due = deadline.is_some_and(|at| at <= now);
+            if inner.closed || inner.urgent || work || due {
                 break;
             }
-            if work && gathering.is_none() {
-                gathering = Some(now + GATHER);
-            }
-            inner.writer = if work {
+            inner.writer = if gathering {
                 Writer::Gathering
             } else {
                 Writer::Idle
             };
-            let until = [deadline, gathering].into_iter().flatten().min();
-            inner = match until {
+            let until = gathering.then_some(inner.gather_until);
+            inner = match [deadline, until].into_iter().flatten().min() {
                 Some(until) => {
                     let wait = until.saturating_duration_since(now);
                     let woken = self.wake.wait_timeout(inner, wait);
@@ -186,8 +188,15 @@ impl Queue {
         inner.urgent = false;
         inner.entries = 0;
         inner.bytes = 0;
+        inner.gather_until = Instant::now() + GATHER;
         std::mem::swap(items, &mut inner.items);
         !inner.closed || !items.is_empty()
+    }
+
+    /// Wakes the writer: something else than an entry waits for it.
+    pub fn poke(&self) {
+        self.lock().urgent = true;
+        self.wake.notify_one();
     }
 
     /// Takes nothing more in and wakes the writer.
@@ -203,7 +212,8 @@ impl Queue {
     }
 }
 
-fn weight(entry: &Entry) -> usize {
+/// What an entry counts in the queue, in bytes.
+pub fn weight(entry: &Entry) -> usize {
     entry.json.len() + ENTRY_OVERHEAD_BYTES
 }
 

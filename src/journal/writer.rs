@@ -1,19 +1,26 @@
 //! The writer's thread: takes groups from the queue, passes them to the core, sends the answers.
+//!
+//! It never syncs while it serves: that is another thread's work, which may take as long as the disk
+//! likes ([`Syncer`]). Only where the core could take nothing in, the writer waits for it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
 
-use crate::domain::{Ack, Millis};
+use crate::domain::{Ack, Entry, Millis};
 
 use super::core::{AppendError, Core, Now, Submission};
 use super::disk::Disk;
 use super::position::Position;
-use super::queue::{Answer, Item, Queue};
+use super::queue::{Answer, Item, Queue, weight};
+use super::syncer::{Ended, Syncer};
 
 /// Entries passed to the core at once, so that those who wait are answered in between.
 const GROUP_ENTRIES_MAX: usize = 4096;
+/// Their bytes, likewise.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 
 /// Answers that are not true yet.
 struct Waiting {
@@ -25,11 +32,13 @@ struct Waiting {
 /// The thread's own state.
 pub struct Writer<D: Disk> {
     core: Core<D>,
+    syncer: Syncer<D>,
     queue: Arc<Queue>,
     committed: watch::Sender<Position>,
     clock: Clock,
     waiting: Vec<Waiting>,
     group: Vec<Submission>,
+    group_bytes: usize,
 }
 
 /// However the thread ends, nobody may go on believing that something is written.
@@ -44,21 +53,26 @@ impl Drop for CloseOnDrop {
 }
 
 impl<D: Disk> Writer<D> {
-    /// A writer for `core` fed by `queue`.
+    /// A writer for `core` fed by `queue`, and the thread that syncs for it.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
     pub fn new(
         core: Core<D>,
         queue: Arc<Queue>,
         committed: watch::Sender<Position>,
         clock: Clock,
-    ) -> Writer<D> {
-        Writer {
+    ) -> io::Result<Writer<D>> {
+        Ok(Writer {
             core,
+            syncer: Syncer::start(Arc::clone(&queue))?,
             queue,
             committed,
             clock,
             waiting: Vec::new(),
             group: Vec::new(),
-        }
+            group_bytes: 0,
+        })
     }
 
     /// Writes until the queue is closed and empty, then syncs a last time.
@@ -67,15 +81,22 @@ impl<D: Disk> Writer<D> {
         let mut items = Vec::new();
         loop {
             let deadline = self.clock.instant(self.core.due());
-            if !self.queue.take(&mut items, Some(deadline)) {
+            let open = self.queue.take(&mut items, Some(deadline));
+            while let Some(ended) = self.syncer.ended() {
+                self.end_sync(ended);
+            }
+            if !open {
                 break;
             }
             self.pass_on(&mut items);
             self.settle();
         }
+        while let Some(ended) = self.syncer.wait() {
+            self.end_sync(ended);
+        }
         // What the disk refuses now has been counted by the core; those who wait hear of it.
         let _ = self.core.close(self.clock.now());
-        self.settle();
+        self.answer();
     }
 
     fn pass_on(&mut self, items: &mut Vec<Item>) {
@@ -83,30 +104,38 @@ impl<D: Disk> Writer<D> {
         let mut replies = Vec::new();
         for item in items.drain(..) {
             match item {
-                Item::Record(entry) => self.group.push(Submission {
-                    entry,
-                    ack: Ack::Written,
-                    outcome: None,
-                }),
+                Item::Record(entry) => self.join(entry, Ack::Written),
                 Item::Append(entries, reply) => {
                     let start = self.group.len();
-                    self.group
-                        .extend(entries.into_iter().map(|(entry, ack)| Submission {
-                            entry,
-                            ack,
-                            outcome: None,
-                        }));
+                    for (entry, ack) in entries {
+                        self.join(entry, ack);
+                    }
                     replies.push((start..self.group.len(), reply));
                 }
             }
-            if self.group.len() >= GROUP_ENTRIES_MAX {
+            if self.group.len() >= GROUP_ENTRIES_MAX || self.group_bytes >= GROUP_BYTES_MAX {
                 self.write(&mut replies);
             }
         }
         self.write(&mut replies);
     }
 
+    fn join(&mut self, entry: Entry, ack: Ack) {
+        self.group_bytes += weight(&entry);
+        self.group.push(Submission {
+            entry,
+            ack,
+            outcome: None,
+        });
+    }
+
     fn write(&mut self, replies: &mut Vec<(std::ops::Range<usize>, oneshot::Sender<Vec<Answer>>)>) {
+        // Meanwhile the queue holds what comes, up to its limits.
+        while self.core.must_wait()
+            && let Some(ended) = self.syncer.wait()
+        {
+            self.end_sync(ended);
+        }
         self.core.append(self.clock.now(), &mut self.group);
         for (range, reply) in replies.drain(..) {
             let mut once_durable = Position::START;
@@ -129,20 +158,27 @@ impl<D: Disk> Writer<D> {
             });
         }
         self.group.clear();
+        self.group_bytes = 0;
         self.answer();
     }
 
     /// Does what is due, then answers whom it concerns.
     fn settle(&mut self) {
-        let before = self.core.counters().syncs.get();
-        let started = Instant::now();
-        self.core.tick(self.clock.now());
-        if self.core.counters().syncs.get() > before {
-            let counters = self.core.counters();
-            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            counters.note_sync(took, self.clock.now().wall.0);
+        if let Some(ticket) = self.core.tick(self.clock.now()) {
+            self.syncer.begin(ticket);
         }
         self.answer();
+    }
+
+    fn end_sync(&mut self, ended: Ended<D>) {
+        let now = self.clock.now();
+        if ended.ticket.is_file() {
+            let took = u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX);
+            self.core.counters().note_sync(took, now.wall.0);
+        }
+        if let Some(next) = self.core.end_sync(ended.ticket, ended.result, now) {
+            self.syncer.begin(next);
+        }
     }
 
     fn answer(&mut self) {

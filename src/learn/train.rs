@@ -70,6 +70,9 @@ pub struct Report {
 /// Why nothing was made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TrainError {
+    /// Models of this format come from elsewhere.
+    #[error("models of format {0} are trained elsewhere and pushed; here linear and smartcore are")]
+    Format(Format),
     /// Not enough to learn from.
     #[error("{found} rows, at least {ROWS_MIN} are needed")]
     TooFewRows {
@@ -215,6 +218,7 @@ impl Fit {
         match options.format {
             Format::Linear => logistic::fit(data, &crosses(data)).map(Fit::Linear),
             Format::Smartcore => forest::fit(data, options.seed).map(Fit::Forest),
+            other => Err(TrainError::Format(other)),
         }
     }
 

@@ -36,6 +36,14 @@ impl ArtifactError {
             problem: problem.into(),
         }
     }
+
+    /// The same mistake, seen from further out: `threshold[2]` within `trees[1]`.
+    pub(super) fn within(self, outer: &str) -> ArtifactError {
+        ArtifactError {
+            at: format!("{outer}.{}", self.at),
+            ..self
+        }
+    }
 }
 
 /// Why a model was not loaded. The one that serves is untouched.

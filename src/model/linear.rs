@@ -59,7 +59,7 @@ impl Linear {
     ///
     /// What the candidates share is added up once.
     pub fn raw(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
-        let ScorerScratch { row, own } = scratch;
+        let ScorerScratch { row, own, .. } = scratch;
         row.clear();
         row.extend_from_slice(batch.shared);
         own.clear();
@@ -107,6 +107,17 @@ impl Linear {
 }
 
 impl Coefficient {
+    /// How far the weight, or the farthest of a category's weights, is from 0.
+    #[must_use]
+    pub fn reach(&self) -> f64 {
+        match self {
+            Coefficient::Number { weight, .. } => weight.abs(),
+            Coefficient::Category { weights, .. } => weights
+                .iter()
+                .fold(0.0, |most, weight| weight.abs().max(most)),
+        }
+    }
+
     fn of(&self, value: f64) -> f64 {
         match self {
             Coefficient::Number { missing, .. } if value.is_nan() => *missing,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::manifest::limits::GOLDEN_ROWS_MIN;
 use super::{
-    Batch, GoldenRow, LoadError, Manifest, ManifestError, Predictor, ScorerScratch, import,
+    Batch, GoldenRow, LoadError, Manifest, ManifestError, Predictor, ScorerScratch, Source, import,
 };
 
 /// The largest artifact: some two million nodes.
@@ -101,10 +101,12 @@ fn parse(manifest: &str) -> Result<Manifest, LoadError> {
 fn assemble(manifest: Manifest, artifact: &[u8]) -> Result<Model, LoadError> {
     check_bytes(&manifest, artifact)?;
     let function = import::read(manifest.format, artifact, &manifest.features)?;
-    let scorer = Predictor {
-        function,
-        calibration: manifest.calibration.clone(),
-    };
+    let own_inputs: Vec<u16> = (0..)
+        .zip(&manifest.features)
+        .filter(|(_, feature)| feature.source == Source::Offer)
+        .map(|(input, _)| input)
+        .collect();
+    let scorer = Predictor::new(function, manifest.calibration.clone(), &own_inputs);
     let model = Model {
         manifest: Arc::new(manifest),
         scorer: Arc::new(scorer),

@@ -61,6 +61,12 @@ crate::domain::vocabulary! {
         Linear = "linear",
         /// A forest that smartcore trained, in our own JSON.
         Smartcore = "smartcore",
+        /// Trees of LightGBM, in its text format.
+        Lightgbm = "lightgbm",
+        /// Trees or a weighted sum of XGBoost, in its JSON or UBJSON format.
+        Xgboost = "xgboost",
+        /// A forest or weighted sum of scikit-learn, in our own JSON.
+        Sklearn = "sklearn",
     }
 }
 
@@ -245,13 +251,19 @@ impl GoldenRow {
     }
 }
 
+/// Whether `text` can be a model's name or version: it can stand in a URL, a file name and a log line
+/// as it is.
+#[must_use]
+pub fn is_identifier(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let first = text.bytes().next().is_some_and(plain);
+    first && text.len() <= 64 && text.bytes().all(|b| plain(b) || b"._-".contains(&b))
+}
+
 /// A name that can stand in a URL, a file name and a log line as it is.
 fn identifier(fields: &mut Fields, name: &str) -> Result<String, ManifestError> {
     let text: String = fields.required(name)?;
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let first = text.bytes().next().is_some_and(plain);
-    let rest = text.bytes().all(|b| plain(b) || b"._-".contains(&b));
-    if first && rest && text.len() <= 64 {
+    if is_identifier(&text) {
         return Ok(text);
     }
     Err(fields.error(name, "must match [a-z0-9][a-z0-9._-]{0,63}"))

@@ -5,10 +5,11 @@
 //! A pushed file is hostile until [`load`] has accepted it; after that nothing here can fail.
 
 mod calibration;
+pub mod ensemble;
 mod error;
+pub mod eval;
 mod feature;
 mod fields;
-mod forest;
 mod import;
 mod linear;
 mod load;
@@ -16,15 +17,15 @@ mod manifest;
 mod predictor;
 
 pub use calibration::Calibration;
+pub use ensemble::Ensemble;
 pub use error::{ArtifactError, LoadError, ManifestError};
 pub use feature::{Feature, Kind, Missing};
-pub use forest::{Forest, Split, Tree};
-pub use import::{write_forest, write_linear};
+pub use import::{Split, Tree, write_forest, write_linear};
 pub use linear::{Coefficient, Cross, Linear};
 pub use load::{
     ARTIFACT_BYTES_MAX, GOLDEN_TOLERANCE, MANIFEST_BYTES_MAX, Model, digest, load, load_unproven,
 };
-pub use manifest::{Format, GoldenRow, Manifest, Source, Target, limits};
+pub use manifest::{Format, GoldenRow, Manifest, Source, Target, is_identifier, limits};
 pub use predictor::{Function, Link, Predictor};
 
 /// Predicts conversion probabilities for the candidates of one placement, in one call.
@@ -76,4 +77,6 @@ pub struct ScorerScratch {
     pub row: Vec<f64>,
     /// Per input, whether it differs between candidates.
     pub own: Vec<bool>,
+    /// The evaluators' own.
+    eval: eval::Scratch,
 }

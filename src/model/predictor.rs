@@ -1,7 +1,8 @@
 //! A trained function with its link and calibration: what serves.
 
 use super::calibration::sigmoid;
-use super::{Batch, Calibration, Forest, Linear, Scorer, ScorerScratch};
+use super::eval::Evaluator;
+use super::{Batch, Calibration, Ensemble, Linear, Scorer, ScorerScratch};
 
 /// What a raw score means before any calibration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub enum Link {
     Logistic,
     /// A probability already, limited to [0, 1].
     Identity,
+    /// The logarithm of an expected count, which is taken for a probability as far as it is one.
+    Exp,
 }
 
 /// Log-odds of 0 and 1 are infinite; this is how near a predicted probability may come to them.
@@ -22,6 +25,7 @@ impl Link {
         match self {
             Link::Logistic => sigmoid(raw),
             Link::Identity => raw.clamp(0.0, 1.0),
+            Link::Exp => raw.exp().min(1.0),
         }
     }
 
@@ -30,8 +34,9 @@ impl Link {
     pub fn margin(self, raw: f64) -> f64 {
         match self {
             Link::Logistic => raw,
-            Link::Identity => {
-                let p = raw.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
+            Link::Identity | Link::Exp => {
+                let p = self.probability(raw);
+                let p = p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
                 (p / (1.0 - p)).ln()
             }
         }
@@ -43,8 +48,8 @@ impl Link {
 pub enum Function {
     /// A weighted sum.
     Linear(Linear),
-    /// An average over trees.
-    Forest(Forest),
+    /// Trees, averaged or added up.
+    Forest(Ensemble),
 }
 
 impl Function {
@@ -62,29 +67,47 @@ impl Function {
     pub fn link(&self) -> Link {
         match self {
             Function::Linear(linear) => linear.link,
-            Function::Forest(_) => Link::Identity,
+            Function::Forest(forest) => forest.output().link,
         }
     }
 }
 
 /// A trained function with its calibration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Predictor {
     /// Gives the raw score.
     pub function: Function,
     /// Makes a probability of it.
     pub calibration: Calibration,
+    /// The function's trees, if it has any, laid out for speed.
+    evaluator: Option<Evaluator>,
 }
 
 impl Predictor {
+    /// Prepares a function for serving. `own_inputs` are those that differ between a request's candidates;
+    /// knowing them beforehand makes it faster.
+    #[must_use]
+    pub fn new(function: Function, calibration: Calibration, own_inputs: &[u16]) -> Predictor {
+        let evaluator = match &function {
+            Function::Linear(_) => None,
+            Function::Forest(forest) => Some(Evaluator::new(forest, own_inputs)),
+        };
+        Predictor {
+            function,
+            calibration,
+            evaluator,
+        }
+    }
+
     /// Writes the raw score of each candidate into `out`: before link and calibration, for golden rows,
     /// explanations and whoever compares with the trainer.
     pub fn raw(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
         debug_assert_eq!(batch.shared.len(), self.inputs());
         debug_assert_eq!(batch.own.len(), batch.own_inputs.len() * out.len());
-        match &self.function {
-            Function::Linear(linear) => linear.raw(batch, scratch, out),
-            Function::Forest(forest) => forest.raw(batch, scratch, out),
+        match (&self.function, &self.evaluator) {
+            (Function::Linear(linear), _) => linear.raw(batch, scratch, out),
+            (Function::Forest(forest), Some(fast)) => fast.raw(forest, batch, scratch, out),
+            (Function::Forest(forest), None) => forest.raw(batch, scratch, out),
         }
     }
 

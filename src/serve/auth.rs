@@ -274,6 +274,19 @@ impl Auth {
         }
     }
 
+    /// Which admin key a request came with, as the beginning of its digest; `anonymous` without one.
+    #[must_use]
+    pub fn admin_name(&self, headers: &HeaderMap) -> String {
+        match bearer(headers) {
+            Ok(Some(key)) => {
+                let digest = KeyDigest::of(key).to_string();
+                let hex = digest.rsplit(':').next().unwrap_or(&digest);
+                format!("key {}", hex.chars().take(12).collect::<String>())
+            }
+            _ => "anonymous".into(),
+        }
+    }
+
     /// Whether pages of `origin` may read the public listener's answers.
     pub(super) fn allows_origin(&self, origin: &str) -> bool {
         let pages = &self.config.publishable_keys;

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::decide::record::{DecisionRecord, rfc3339};
 use crate::decide::snapshot::Snapshot;
 use crate::domain::{
-    Decision, DecisionId, Entry, EntryKind, EventType, Facts, Millis, Money, NameHash, Phase,
-    Request, Shown, SubjectKey,
+    Decision, DecisionId, Entry, EntryKind, EventType, Millis, Money, NameHash, Phase, Request,
+    Shown, SubjectKey,
 };
 
 /// The offers a decision shows, as the ledger counts them.
@@ -23,15 +23,11 @@ pub fn shown(snapshot: &Snapshot, decision: &Decision) -> Vec<Shown> {
 
 /// A decision on its way into the journal.
 pub fn decision(
-    snapshot: &Snapshot,
     request: &Request<'_>,
-    facts: &Facts,
-    decision: &Decision,
+    record: &DecisionRecord<'_>,
     shown: Vec<Shown>,
     hold_until: Millis,
-    decide_us: f64,
 ) -> Entry {
-    let record = DecisionRecord::new(snapshot, request, facts, decision, decide_us);
     let measured = record.measured;
     Entry {
         kind: EntryKind::Decision as u8,
@@ -44,8 +40,8 @@ pub fn decision(
         hold_until: hold_until.0,
         id: record.id.clone(),
         phase: Some(request.appointment.phase.as_str().into()),
-        model: Some(snapshot.model.label.to_string()),
-        json: json(&record),
+        model: Some(record.model.to_string()),
+        json: json(record),
         ..Entry::empty()
     }
 }

@@ -60,9 +60,11 @@ impl Book {
             let name = self.placements.entry(hash32(&placement.id));
             name.or_insert_with(|| placement.id.clone());
         }
-        let label = &snapshot.model.label;
-        let name = self.models.entry(hash32(label));
-        name.or_insert_with(|| label.clone());
+        let canary = snapshot.canary.as_ref().map(|c| &c.model);
+        for model in canary.into_iter().chain([&snapshot.model]) {
+            let name = self.models.entry(hash32(&model.label));
+            name.or_insert_with(|| model.label.clone());
+        }
     }
 }
 

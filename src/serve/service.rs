@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -19,14 +19,17 @@ use super::wire::{
     self, Answering, Arrival, DecisionRequest, DecisionResponse, EventBatch, EventRejection,
     EventResponse, Malformed, RejectionCode, Sent, TokenUse,
 };
+use crate::decide::record::{DecisionRecord, ShadowRecord};
+use crate::decide::shadow::ShadowScores;
 use crate::decide::snapshot::Snapshot;
 use crate::decide::{self, Scratch, Views};
 use crate::domain::{
-    Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, PlacementDecision, Request,
-    Shown,
+    Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, Money, PlacementDecision,
+    Request, Shown,
 };
 use crate::journal::{Appended, Journal};
 use crate::ledger::{HOLD_MS_MAX, Ledger};
+use crate::telemetry::tally::{Made, Tallies};
 use crate::telemetry::{EventResult, Metrics, Outcome};
 
 /// How decisions are made and held; a section of the configuration file.
@@ -77,6 +80,7 @@ pub struct Service {
     ledger: Arc<Ledger>,
     keys: Arc<Keys>,
     metrics: Arc<Metrics>,
+    tallies: Arc<Tallies>,
     names: Names,
     decisions: DecisionConfig,
     tokens: TokenConfig,
@@ -107,6 +111,7 @@ struct Buffers {
     scratch: Scratch,
     facts: Facts,
     slots: Vec<u16>,
+    shadow: ShadowScores,
 }
 
 impl Service {
@@ -127,10 +132,17 @@ impl Service {
             ledger,
             keys,
             metrics,
+            tallies: Arc::default(),
             names: Names::default(),
             decisions,
             tokens,
         }
+    }
+
+    /// Counts what each model version does there too.
+    #[must_use]
+    pub fn counting(self, tallies: Arc<Tallies>) -> Service {
+        Service { tallies, ..self }
     }
 
     /// What counts.
@@ -180,11 +192,16 @@ impl Service {
                 scratch,
                 facts,
                 slots,
+                shadow,
             } = buffers;
+            let began = Instant::now();
             let decision = self.make(&snapshot, &request, facts, scratch);
-            let logged = self.log(&snapshot, &request, facts, decision, asked.since);
+            let by = snapshot.decided_by(decision);
+            let model = hash32(&by.label);
+            self.tally(model, &request, decision, began.elapsed());
+            let logged = self.log(&snapshot, &request, facts, decision, shadow, asked.since);
             self.count(decision, logged);
-            let views = Views::new(&snapshot, &request, slots);
+            let views = Views::new(&snapshot, by, &request, slots);
             let unknown = views.unknown_features() as u64;
             self.metrics.features_ignored.increment(unknown);
             let from = Answering {
@@ -193,7 +210,6 @@ impl Service {
                 decision,
                 reveal: asked.reveal,
             };
-            let model = hash32(&snapshot.model.label);
             let sign = |placement: &PlacementDecision, choice: &Choice, usage| {
                 self.sign(&snapshot, &request, placement, choice, usage, model)
             };
@@ -237,18 +253,32 @@ impl Service {
         request: &Request<'_>,
         facts: &Facts,
         decision: &Decision,
+        shadow: &mut ShadowScores,
         since: Instant,
     ) -> bool {
-        let entry = entries::decision(
-            snapshot,
-            request,
-            facts,
-            decision,
-            entries::shown(snapshot, decision),
-            request.at.plus(i64::from(self.decisions.hold_ms)),
-            since.elapsed().as_nanos() as f64 / 1_000.0,
-        );
-        self.journal.record(entry)
+        let decide_us = since.elapsed().as_nanos() as f64 / 1_000.0;
+        let mut record = DecisionRecord::new(snapshot, request, facts, decision, decide_us);
+        record.shadow = shadow
+            .of(snapshot, request, decision)
+            .map(|(model, scores)| ShadowRecord::new(model, scores));
+        let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
+        let shown = entries::shown(snapshot, decision);
+        self.journal
+            .record(entries::decision(request, &record, shown, hold_until))
+    }
+
+    /// Counts for the version that decided.
+    fn tally(&self, model: u32, request: &Request<'_>, decision: &Decision, took: Duration) {
+        // What is not measured can have no conversions, and would look like a model that sells nothing.
+        if request.test || !request.customer.consent.measurement {
+            return;
+        }
+        let made = Made {
+            failed: decision.degraded.model_failed,
+            took,
+        };
+        let probabilities = decision.choices.iter().map(|c| c.probability);
+        (self.tallies).count(model, |tally| tally.decision(made, probabilities));
     }
 
     fn count(&self, decision: &Decision, logged: bool) {
@@ -314,28 +344,29 @@ impl Service {
         let mut entries = Vec::with_capacity(items.len());
         for (index, item) in (0..).zip(items) {
             let checked = item.and_then(|sent| {
-                let kind = sent.kind;
+                let (kind, value) = (sent.kind, sent.value);
                 self.entry(&sent, received)
                     .map_err(|(code, detail)| EventRejection {
                         index,
                         code,
                         detail,
                     })
+                    .map(|(entry, kind, token)| (entry, kind, token, value))
                     .inspect_err(|_| self.metrics.event(kind, EventResult::Rejected))
             });
             match checked {
-                Ok((entry, kind, token)) => {
+                Ok((entry, kind, token, value)) => {
                     entries.push((entry, kind.ack()));
-                    accepted.push((index, kind, token));
+                    accepted.push((index, kind, token, value));
                 }
                 Err(rejection) => response.rejected.push(rejection),
             }
         }
         let results = self.journal.append_all(entries).await;
-        for ((index, kind, token), result) in accepted.into_iter().zip(results) {
+        for ((index, kind, token, value), result) in accepted.into_iter().zip(results) {
             match result {
                 Ok(Appended::New(_)) => {
-                    self.booked(kind, token.as_ref(), received);
+                    self.booked(kind, token.as_ref(), value, received);
                     response.accepted += 1;
                 }
                 Ok(Appended::Duplicate) => {
@@ -388,7 +419,7 @@ impl Service {
         let sent = Sent::tracked(kind, &id, now);
         let entry = self.attributed_entry(&sent, &token, now);
         match self.journal.append(entry, Ack::Written).await {
-            Ok(Appended::New(_)) => self.booked(kind, Some(&token), now),
+            Ok(Appended::New(_)) => self.booked(kind, Some(&token), None, now),
             Ok(Appended::Duplicate) => self.metrics.event(kind, EventResult::Duplicate),
             Err(_) => self.metrics.event(kind, EventResult::Failed),
         }
@@ -409,11 +440,29 @@ impl Service {
             .map(str::to_owned)
     }
 
-    fn booked(&self, kind: EventType, token: Option<&Token>, at: Millis) {
+    fn booked(&self, kind: EventType, token: Option<&Token>, value: Option<Money>, at: Millis) {
         self.metrics.event(kind, EventResult::Accepted);
         if let Some(token) = token {
             self.confirm(kind, token, at);
+            self.attribute(kind, token, value);
         }
+    }
+
+    /// Counts a conversion for the version that chose the offer: at what the event says that it was
+    /// worth, else at what the catalog does.
+    fn attribute(&self, kind: EventType, token: &Token, value: Option<Money>) {
+        if token.test || !matches!(kind, EventType::Conversion | EventType::Reversal) {
+            return;
+        }
+        let catalog_value = || {
+            let snapshot = self.live.load();
+            let offer = snapshot.catalog.offer_by_hash(token.offer);
+            offer.map_or(0, |offer| offer.value_minor)
+        };
+        let value = value.map_or_else(catalog_value, |money| money.amount_minor);
+        self.tallies.count(token.model, |tally| {
+            tally.conversion(value, kind == EventType::Reversal);
+        });
     }
 
     /// An impression turns the reservation into a showing that counts.

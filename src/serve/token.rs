@@ -110,7 +110,7 @@ pub struct Token {
 /// The low half of a name's hash: enough to tell a catalog's few hundred names apart.
 #[must_use]
 pub fn hash32(name: &str) -> u32 {
-    (NameHash::of(name).0 & 0xFFFF_FFFF) as u32
+    NameHash::of(name).low()
 }
 
 /// The low quarter of a name's hash: enough to tell the few creatives of one offer apart.

@@ -19,7 +19,7 @@ const GAP = 22;
 const TRIES_MAX = 40;
 
 /** A time zone in which it is three in the afternoon now. */
-const AFTERNOON = `Etc/GMT${(((new Date().getUTCHours() + 9) % 24) - 12).toString().replace(/^(?=\d)/, '+')}`;
+const AFTERNOON = `Etc/GMT${(((new Date().getUTCHours() + 21) % 24) - 12).toString().replace(/^(?=\d)/, '+')}`;
 
 /** Offers are drawn by their odds, so a moment is opened again until it shows what it is about. */
 const MOMENTS = [

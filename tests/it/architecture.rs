@@ -52,7 +52,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     // It puts together the sections that the parts declare beside their code.
-    ("config", &["journal", "ledger", "listener", "serve"]),
+    (
+        "config",
+        &["control", "journal", "ledger", "listener", "serve"],
+    ),
     (
         "serve",
         &[

@@ -6,10 +6,13 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use offerd::domain::{Ack, Entry, EntryKind, Millis};
 use offerd::journal::{
-    AppendError, Appended, Journal, JournalConfig, Lost, OpenError, Position, Recovery,
+    AppendError, Appended, Journal, JournalConfig, Lost, OpenError, Position, Recovery, read_folder,
 };
 
 const NOW: Millis = Millis(1_795_000_000_000);
@@ -281,4 +284,128 @@ impl Drop for Tmpfs<'_> {
             .arg(self.0)
             .status();
     }
+}
+
+/// *Goal*: whoever reads the folder of a live journal sees everything that was acknowledged before
+/// and is retained, in order, and disturbs nothing. *Method*: a writer whose segments are full after
+/// some fifty records and whose retention deletes nearly all of them, read from outside meanwhile.
+#[test]
+fn a_folder_is_read_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig {
+        segment_bytes_max: 1_100_000,
+        retain_bytes_max: 1_100_000,
+        ..config(dir.path())
+    };
+    let (journal, ..) = open(config.clone());
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let (sending, told) = (journal.clone(), Arc::clone(&acknowledged));
+    let sender = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for n in 1..=1_500 {
+            let mut entry = entry(n, EntryKind::Click, &[]);
+            entry.json = "x".repeat(20_000);
+            let ack = if n % 7 == 0 {
+                Ack::Durable
+            } else {
+                Ack::Written
+            };
+            let answer = runtime.block_on(sending.append(entry, ack));
+            assert!(matches!(answer, Ok(Appended::New(at)) if at.seq == n));
+            told.store(n, Ordering::Release);
+        }
+        runtime.block_on(sending.close());
+    });
+    let mut rounds = 0;
+    while !sender.is_finished() || rounds == 0 {
+        let before = acknowledged.load(Ordering::Acquire);
+        let mut seqs = Vec::new();
+        let read = read_folder(dir.path(), &mut |at, _| seqs.push(at.seq)).unwrap();
+        assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(
+            seqs.last().copied().unwrap_or(0) >= before,
+            "{before}: {read:?}"
+        );
+        rounds += 1;
+    }
+    sender.join().unwrap();
+    assert!(journal.status().segments_deleted > 10, "{rounds} rounds");
+    // Nothing in it has been changed, removed or added by reading.
+    let files = || -> Vec<_> {
+        let mut files: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    std::fs::write(dir.path().join("0000009999.wal.tmp"), "unfinished").unwrap();
+    std::fs::write(dir.path().join("0000009998.wal"), "damaged").unwrap();
+    let before = files();
+    let read = read_folder(dir.path(), &mut |_, _| {}).unwrap();
+    assert_eq!((read.missing, read.files_damaged), (0, 1));
+    assert!(files() == before);
+    let (_journal, recovery, _) = open(config);
+    assert_eq!((recovery.missing, recovery.last.seq), (0, 1_500));
+}
+
+/// *Goal*: how old a record may be when a `kill -9` takes it. *Method*: five thousand decisions a second
+/// for three seconds, with a click every tenth that waits for the disk; meanwhile another thread looks
+/// again and again how long ago the oldest one was handed over that is not yet written.
+#[test]
+#[ignore = "a measurement, for a machine that does nothing else"]
+fn the_age_of_the_oldest_unwritten_record() {
+    const PER_SECOND: u64 = 5_000;
+    const RECORDS: u64 = 3 * PER_SECOND;
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(config(dir.path()));
+    let start = Instant::now();
+    let handed_over = |n: u64| Duration::from_nanos(n * 1_000_000_000 / PER_SECOND);
+    let sending = journal.clone();
+    let pushed = Arc::new(AtomicU64::new(0));
+    let sent = Arc::clone(&pushed);
+    let sender = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for n in 0..RECORDS {
+            while start.elapsed() < handed_over(n) {
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            let mut entry = entry(n, EntryKind::Decision, &[]);
+            entry.json = "x".repeat(600);
+            assert!(sending.record(entry));
+            sent.store(n + 1, Ordering::Release);
+            if n % 50 == 0 {
+                let journal = sending.clone();
+                let click = self::entry(n, EntryKind::Click, &[]);
+                runtime.spawn(async move { journal.append(click, Ack::Durable).await.unwrap() });
+            }
+        }
+        runtime.block_on(sending.close());
+    });
+    let mut ages = Vec::new();
+    while pushed.load(Ordering::Acquire) < RECORDS {
+        let written = journal.status().appended[EntryKind::Decision as usize].1;
+        let now = start.elapsed();
+        let age = if written < pushed.load(Ordering::Acquire) {
+            now.saturating_sub(handed_over(written))
+        } else {
+            Duration::ZERO
+        };
+        ages.push(age);
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    sender.join().unwrap();
+    ages.sort_unstable();
+    let at = |share: f64| ages[((ages.len() - 1) as f64 * share) as usize];
+    println!(
+        "oldest unwritten: p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?} of {} looks; last fdatasync {} ms, {} syncs",
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0),
+        ages.len(),
+        journal.status().sync_ms_last,
+        journal.status().syncs,
+    );
 }

@@ -14,6 +14,9 @@ use serde_json::Value;
 
 const LINEAR: &str = "propensity-linear";
 const FOREST: &str = "propensity-forest";
+const LIGHTGBM: &str = "propensity-lightgbm";
+const XGBOOST: &str = "propensity-xgboost";
+const SHIPPED: [&str; 4] = [LINEAR, FOREST, LIGHTGBM, XGBOOST];
 
 /// A shipped model's folder.
 fn folder(name: &str) -> PathBuf {
@@ -25,8 +28,12 @@ fn folder(name: &str) -> PathBuf {
 fn files(name: &str) -> (String, Vec<u8>) {
     let folder = folder(name);
     let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
-    let artifact = std::fs::read(folder.join("artifact.json")).unwrap();
-    (manifest, artifact)
+    let artifact = if name == LIGHTGBM {
+        "artifact.txt"
+    } else {
+        "artifact.json"
+    };
+    (manifest, std::fs::read(folder.join(artifact)).unwrap())
 }
 
 fn shipped(name: &str) -> Model {
@@ -59,7 +66,7 @@ fn forged(manifest: &str, artifact: &[u8]) -> String {
 fn shipped_models_rank_customers_they_have_never_seen() {
     let (data, truth) = simulate::dataset(4_711, 60_000);
     let possible = Quality::of(&truth, &data.labels);
-    for name in [LINEAR, FOREST] {
+    for name in SHIPPED {
         let found = Quality::of(&train::score(&shipped(name), &data), &data.labels);
         // Half of what there is to know above chance, and probabilities that mean what they say.
         let least = 0.5 + (possible.auc - 0.5) / 2.0;
@@ -73,7 +80,7 @@ fn shipped_models_rank_customers_they_have_never_seen() {
 
 #[test]
 fn shipped_models_tell_moments_apart() {
-    for name in [LINEAR, FOREST] {
+    for name in SHIPPED {
         let model = shipped(name);
         let position = |feature: &str| {
             let features = &model.manifest.features;
@@ -188,7 +195,7 @@ fn what_cannot_be_learnt_from_is_refused() {
 #[test]
 fn splitting_the_inputs_changes_no_score() {
     let (data, _) = simulate::dataset(5, 9);
-    for name in [LINEAR, FOREST] {
+    for name in SHIPPED {
         let model = shipped(name);
         let own_inputs: Vec<u16> = (0..)
             .zip(&model.manifest.features)

@@ -2,8 +2,8 @@
 //!
 //! *Goal*: whatever call the process dies in and however the disk fails, no acknowledged entry is
 //! lost, none appears twice, none that was not sent appears, positions only increase, and what a
-//! reader has seen stays. *Method*: one seed drives the requests, the clock, the disk's failures and
-//! the crashes; a plain model of what was promised is compared after every restart. The schedule
+//! reader has seen stays. *Method*: one seed drives the requests, the clock, the disk's failures, the
+//! crashes, and when each sync is begun, made and heard of; a plain model of what was promised is compared after every restart. The schedule
 //! count comes from `OFFERD_SIM_SCHEDULES`; a seed that ever fails is kept in `FAILED_ONCE`.
 
 #![expect(
@@ -15,9 +15,10 @@ mod damage;
 mod disk;
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 use offerd::domain::{Ack, Entry, EntryKind, Millis};
-use offerd::journal::core::{Core, Now, Submission};
+use offerd::journal::core::{Core, Now, Submission, Ticket};
 use offerd::journal::{
     AppendError, Appended, DiskTrouble, JournalConfig, Lost, Position, Reader, Recovery,
     WritePolicy,
@@ -75,6 +76,9 @@ struct World {
     dice: Dice,
     core: Option<Core<SimDisk>>,
     reader: Option<Reader<SimDisk>>,
+    /// The sync under way, and how it ended once it was made. What is written after it was made and
+    /// before the core hears of it, it does not cover.
+    underway: Option<(Ticket<SimDisk>, Option<io::Result<()>>)>,
     now: Now,
     next_id: u64,
     sent: HashMap<u64, Entry>,
@@ -102,6 +106,7 @@ impl World {
             dice: Dice(seed ^ 0xD1CE),
             core: None,
             reader: None,
+            underway: None,
             now: Now {
                 wall: Millis(START_MS),
                 monotonic_ms: 0,
@@ -158,6 +163,7 @@ impl World {
     fn crash(&mut self, crash: Crash) {
         self.core = None;
         self.reader = None;
+        self.underway = None;
         self.waiting.clear();
         self.disk.restart(crash);
         {
@@ -226,6 +232,13 @@ impl World {
     }
 
     fn append(&mut self) {
+        // What the writer does, and what it may forget: then the core refuses.
+        if self.core.as_ref().unwrap().must_wait() && self.dice.one_in(2) {
+            self.end_syncs();
+            if self.dead() {
+                return;
+            }
+        }
         let count = 1 + self.dice.roll(4);
         let mut group: Vec<Submission> = (0..count).map(|_| self.submission()).collect();
         let before = self.core.as_ref().unwrap().durable();
@@ -310,9 +323,37 @@ impl World {
     }
 
     fn tick(&mut self) {
-        self.core.as_mut().unwrap().tick(self.now);
+        if let Some(ticket) = self.core.as_mut().unwrap().tick(self.now) {
+            assert!(self.underway.is_none(), "two syncs at once");
+            self.underway = Some((ticket, None));
+        }
         if !self.dead() {
             self.settle();
+        }
+    }
+
+    /// The sync thread's next step, or the writer's hearing of it.
+    fn go_on_syncing(&mut self) {
+        match self.underway.take() {
+            Some((ticket, None)) => {
+                let ended = ticket.run();
+                self.underway = Some((ticket, Some(ended)));
+            }
+            Some((ticket, Some(ended))) => {
+                let core = self.core.as_mut().unwrap();
+                let next = core.end_sync(ticket, ended, self.now);
+                self.underway = next.map(|ticket| (ticket, None));
+                if !self.dead() {
+                    self.settle();
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn end_syncs(&mut self) {
+        while self.underway.is_some() && !self.dead() {
+            self.go_on_syncing();
         }
     }
 
@@ -355,10 +396,11 @@ impl World {
 
     fn step(&mut self) {
         self.pass_time();
-        match self.dice.roll(10) {
+        match self.dice.roll(14) {
             0..5 => self.append(),
             5..8 => self.tick(),
-            8 => {
+            8..12 => self.go_on_syncing(),
+            12 => {
                 let some = 1 + self.dice.roll(20);
                 self.read(usize::try_from(some).unwrap());
             }
@@ -400,7 +442,14 @@ fn schedule(seed: u64) {
         }
         if world.core.is_some() && !world.dead() && world.dice.one_in(3) {
             let now = world.now;
+            // The writer ends the sync first; the core is right without that as well.
+            if world.dice.one_in(2) {
+                world.end_syncs();
+            }
             let closed = world.core.as_mut().unwrap().close(now);
+            if world.dice.one_in(2) && !world.dead() {
+                world.end_syncs();
+            }
             if closed.is_ok() && !world.dead() {
                 world.settle();
                 world.durable.extend(world.written.drain());
@@ -411,6 +460,7 @@ fn schedule(seed: u64) {
         while world.dice.one_in(3) {
             world.core = None;
             world.reader = None;
+            world.underway = None;
             world.disk.restart(crash);
             let at = world.disk.state().calls + 1 + world.dice.roll(12);
             world.disk.state().crash_at = Some(at);
@@ -476,6 +526,12 @@ fn scripted(seed: u64, crash: Crash, at: u64) -> bool {
             2 => world.tick(),
             _ => world.read(3),
         }
+        // At every second seed a sync takes two steps, else it is over at once.
+        if seed % 2 == 0 && !world.dead() {
+            world.go_on_syncing();
+        } else {
+            world.end_syncs();
+        }
         if world.dead() {
             break;
         }
@@ -486,6 +542,7 @@ fn scripted(seed: u64, crash: Crash, at: u64) -> bool {
             world.now.wall.0 += 3 * DAY_MS;
             world.latest_ms = world.now.wall.0;
             world.now.monotonic_ms += 20_000;
+            world.end_syncs();
             world.tick();
         }
     }
@@ -506,10 +563,12 @@ fn an_error_at_every_call() {
                 world.step();
             }
             world.disk.state().fail_at.clear();
-            world.now.monotonic_ms += 1_000;
-            world.tick();
-            world.now.monotonic_ms += 1_000;
-            world.tick();
+            for _ in 0..3 {
+                world.end_syncs();
+                world.now.monotonic_ms += 1_000;
+                world.tick();
+            }
+            world.end_syncs();
             let core = world.core.as_ref().unwrap();
             assert_eq!(core.durable_refused(), None, "it heals, call {at}");
             world.crash(Crash::Power);

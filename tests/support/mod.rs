@@ -25,28 +25,35 @@ pub fn by_prior(text: &str) -> Snapshot {
         salt: 7,
         catalog,
         model,
+        canary: None,
+        shadow: None,
     }
 }
 
 /// A snapshot of the demo operator, scored by the model shipped under `models/`.
 pub fn by_model(name: &str) -> Snapshot {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("models")
+        .join(name);
     let file = |what: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("models")
-            .join(name)
-            .join(what);
+        let path = folder.join(what);
         std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     };
+    let artifact = ["artifact.json", "artifact.txt"]
+        .into_iter()
+        .find(|name| folder.join(name).exists())
+        .expect("every shipped model has an artifact");
     let catalog = catalog::read(DEMO).unwrap_or_else(|m| panic!("catalog: {m}"));
     let manifest = String::from_utf8(file("manifest.json")).expect("JSON is UTF-8");
-    let model =
-        offerd::model::load(&manifest, &file("artifact.json")).expect("shipped models load");
+    let model = offerd::model::load(&manifest, &file(artifact)).expect("shipped models load");
     let model = Arc::new(bind::bind(&model, &catalog).expect("shipped models fit"));
     Snapshot {
         epoch: 1,
         salt: 7,
         catalog,
         model,
+        canary: None,
+        shadow: None,
     }
 }
 

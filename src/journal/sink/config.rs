@@ -179,7 +179,12 @@ mod tests {
 
     #[test]
     fn the_defaults_are_allowed() {
-        assert_eq!(RedisConfig::default().check(), Ok(()));
+        // There is no default address: without one nothing is shipped.
+        let config = RedisConfig {
+            url: "redis://127.0.0.1:6379".to_owned(),
+            ..RedisConfig::default()
+        };
+        assert_eq!(config.check(), Ok(()));
     }
 
     #[test]
@@ -194,7 +199,15 @@ mod tests {
             ("retry_ms_min = 6000", "retry_ms_min"),
         ];
         for (text, field) in cases {
-            let config: RedisConfig = toml::from_str(text).unwrap();
+            let url = if field == "url" {
+                "localhost"
+            } else {
+                "redis://localhost"
+            };
+            let config = RedisConfig {
+                url: url.to_owned(),
+                ..toml::from_str(text).unwrap()
+            };
             assert_eq!(config.check().unwrap_err().field, field, "{text}");
         }
         assert!(toml::from_str::<RedisConfig>("partition = 3").is_err());

@@ -63,6 +63,8 @@ pub(super) struct Worker {
     started: Instant,
     backoff: Backoff,
     failures: u32,
+    /// The last round was taken whole.
+    pub(super) works: bool,
     round_entries: usize,
     /// Streams whose keys are in the set, as far as this connection knows.
     registered: Vec<bool>,
@@ -104,6 +106,7 @@ impl Worker {
             started: Instant::now(),
             encoder: Encoder::default(),
             failures: 0,
+            works: false,
             saved_at: None,
             window: Window::new(config.rewind_ms),
             reported: BTreeMap::new(),
@@ -413,6 +416,7 @@ impl Worker {
         }
         let mut ends = None;
         let mut applied = 0;
+        self.works = true;
         for batch in &flight.batches {
             let (own, rest) = replies.split_at(wire::replies(batch.entries));
             replies = rest;

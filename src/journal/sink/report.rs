@@ -13,7 +13,8 @@ use super::wire::Failure;
 use crate::journal::Position;
 
 impl Worker {
-    pub(super) fn count(&self, failure: &Failure) {
+    pub(super) fn count(&mut self, failure: &Failure) {
+        self.works = false;
         let mut status = self.shared.status();
         *status.errors.entry(failure.code.as_str()).or_default() += 1;
         status.last_error = Some(failure.detail.clone());
@@ -29,6 +30,9 @@ impl Worker {
         {
             let mut status = self.shared.status();
             status.shipped = shipped;
+            if status.connected && blocked.is_empty() && (self.works || shipped >= end) {
+                status.last_error = None;
+            }
             status.lag_entries = end.seq.saturating_sub(shipped.seq);
             let lag_ms = end.ms.saturating_sub(shipped.ms).try_into().unwrap_or(0);
             status.lag_ms = if shipped < end { lag_ms } else { 0 };

@@ -16,7 +16,8 @@ pub struct Server {
     pub role: Option<String>,
     /// Replicas connected.
     pub replicas: Option<u32>,
-    /// Whether writes go to the append-only file.
+    /// Whether writes go to the append-only file. Not told while the server reads its files at the
+    /// start: it says no until then.
     pub append_only: Option<bool>,
     /// Bytes; 0 is no limit.
     pub memory_max: Option<u64>,
@@ -39,7 +40,9 @@ impl Server {
             run_id: field("run_id"),
             role: field("role"),
             replicas: number("connected_slaves").and_then(|n| u32::try_from(n).ok()),
-            append_only: field("aof_enabled").map(|value| value == "1"),
+            append_only: field("aof_enabled")
+                .map(|value| value == "1")
+                .filter(|_| field("loading").as_deref() != Some("1")),
             memory_max: number("maxmemory"),
             memory_policy: field("maxmemory_policy"),
         }
@@ -93,6 +96,9 @@ mod tests {
             (Some(1), Some(false))
         );
         assert_eq!(server.warnings().len(), 1, "{:?}", server.warnings());
+        let loading = Server::parse(&info.replace("role", "loading:1\r\nrole"));
+        assert_eq!(loading.append_only, None);
+        assert_eq!(loading.warnings(), Vec::<&str>::new());
         let full = Server::parse(&info.replace("maxmemory:0", "maxmemory:1000"));
         assert_eq!(full.warnings().len(), 2, "{:?}", full.warnings());
         assert_eq!(Server::parse("").warnings(), Vec::<&str>::new());

@@ -12,7 +12,7 @@ use crate::journal::Position;
 pub struct Status {
     /// Whether a connection is up and has answered.
     pub connected: bool,
-    /// The last error, as it came; kept after it has healed.
+    /// The last error, as it came; `None` again once everything works.
     pub last_error: Option<String>,
     /// Everything at or below is in Redis, as far as is known.
     pub shipped: Position,

@@ -122,8 +122,7 @@ pub struct Encoder {
 impl Encoder {
     /// The command that appends `entry`. `create` allows the stream not to exist.
     ///
-    /// `decision` is empty where the entry belongs to none; `offer` and what follows it is left out
-    /// where it is absent.
+    /// What the entry does not have is left out: `decision`, and `offer` and what follows it.
     pub fn append(
         &mut self,
         streams: &Streams,
@@ -144,10 +143,9 @@ impl Encoder {
         cmd.write_arg_fmt(position);
         let kind = entry.kind().map_or("unknown", EntryKind::as_str);
         cmd.arg("v").arg(SCHEMA).arg("type").arg(kind);
-        cmd.arg("id").arg(&entry.id).arg("decision");
-        match entry.decision() {
-            Some(id) => cmd.write_arg_fmt(id),
-            None => cmd.write_arg(b""),
+        cmd.arg("id").arg(&entry.id);
+        if let Some(id) = entry.decision() {
+            cmd.arg("decision").write_arg_fmt(id);
         }
         cmd.arg("at").arg(self.instant(entry.at));
         cmd.arg("node")

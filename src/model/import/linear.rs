@@ -12,7 +12,7 @@ const CROSSES_MAX: usize = 64;
 /// The file as it is written.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub(super) struct File {
     #[serde(default)]
     link: LinkWord,
     intercept: f64,
@@ -25,10 +25,21 @@ struct File {
 
 #[derive(Clone, Copy, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum LinkWord {
+pub(super) enum LinkWord {
     #[default]
     Logistic,
     Identity,
+    Exp,
+}
+
+impl From<LinkWord> for Link {
+    fn from(word: LinkWord) -> Link {
+        match word {
+            LinkWord::Logistic => Link::Logistic,
+            LinkWord::Identity => Link::Identity,
+            LinkWord::Exp => Link::Exp,
+        }
+    }
 }
 
 #[derive(Deserialize, Serialize)]
@@ -71,6 +82,7 @@ pub(in crate::model) fn write(model: &Linear, features: &[Feature]) -> Vec<u8> {
         link: match model.link {
             Link::Logistic => LinkWord::Logistic,
             Link::Identity => LinkWord::Identity,
+            Link::Exp => LinkWord::Exp,
         },
         intercept: model.intercept,
         coefficients: Bounded(weights),
@@ -84,7 +96,14 @@ pub(in crate::model) fn write(model: &Linear, features: &[Feature]) -> Vec<u8> {
 
 /// Reads a linear model whose inputs are `features`.
 pub(super) fn read(artifact: &[u8], features: &[Feature]) -> Result<Linear, ArtifactError> {
-    let file: File = serde_json::from_slice(artifact).map_err(|e| super::json_error(&e))?;
+    model(
+        serde_json::from_slice(artifact).map_err(|e| super::json_error(&e))?,
+        features,
+    )
+}
+
+/// The model that a file describes, if it fits `features`.
+pub(super) fn model(file: File, features: &[Feature]) -> Result<Linear, ArtifactError> {
     let missing = missing(file.missing, features.len())?;
     if file.coefficients.0.len() != features.len() {
         return Err(ArtifactError::new(
@@ -107,10 +126,7 @@ pub(super) fn read(artifact: &[u8], features: &[Feature]) -> Result<Linear, Arti
         .map(|(i, file)| cross(i, file, features))
         .collect::<Result<_, _>>()?;
     Ok(Linear {
-        link: match file.link {
-            LinkWord::Logistic => Link::Logistic,
-            LinkWord::Identity => Link::Identity,
-        },
+        link: file.link.into(),
         intercept: finite("intercept", file.intercept)?,
         coefficients,
         crosses,

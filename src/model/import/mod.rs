@@ -4,8 +4,16 @@
 //! the first mistake, and never panics.
 
 mod bounded;
+mod lightgbm;
 mod linear;
+mod lines;
+mod names;
+mod single;
+mod sklearn;
 mod smartcore;
+mod xgboost;
+
+pub use smartcore::{Split, Tree};
 
 use super::{ArtifactError, Feature, Format, Function};
 
@@ -18,6 +26,9 @@ pub(super) fn read(
     match format {
         Format::Linear => linear::read(artifact, features).map(Function::Linear),
         Format::Smartcore => smartcore::read(artifact, features).map(Function::Forest),
+        Format::Xgboost => xgboost::read(artifact, features),
+        Format::Sklearn => sklearn::read(artifact, features),
+        Format::Lightgbm => lightgbm::read(artifact, features).map(Function::Forest),
     }
 }
 

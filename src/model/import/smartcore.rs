@@ -6,8 +6,36 @@
 use serde::{Deserialize, Serialize};
 
 use super::bounded::Bounded;
-use crate::model::forest::{NODES_MAX, TREES_MAX};
-use crate::model::{ArtifactError, Feature, Forest, Split, Tree};
+use crate::model::ensemble::{Builder, Codes, Draft, DraftNode, NODES_MAX, Output, TREES_MAX};
+use crate::model::{ArtifactError, Ensemble, Feature, Link};
+
+/// One tree as the file tells it: node 0 is the root.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tree {
+    /// Its nodes.
+    pub nodes: Vec<Split>,
+}
+
+/// A node of a [`Tree`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Split {
+    /// Goes to `left` where `value <= threshold`, else (and where it is missing) to `right`.
+    Inner {
+        /// Which input is looked at.
+        input: u16,
+        /// What it is compared with; finite.
+        threshold: f64,
+        /// Another node.
+        left: u32,
+        /// A third one.
+        right: u32,
+    },
+    /// Ends the walk.
+    Leaf {
+        /// The tree's answer; finite.
+        value: f64,
+    },
+}
 
 /// The file as it is written.
 #[derive(Deserialize, Serialize)]
@@ -27,7 +55,7 @@ struct TreeFile {
     value: Bounded<f64, NODES_MAX>,
 }
 
-/// Trees as a file that [`read`] makes a forest of.
+/// Trees as a file that [`read`] makes an ensemble of.
 pub(in crate::model) fn write(trees: &[Tree]) -> Vec<u8> {
     let file = File {
         trees: Bounded(trees.iter().map(TreeFile::of).collect()),
@@ -37,21 +65,22 @@ pub(in crate::model) fn write(trees: &[Tree]) -> Vec<u8> {
     text
 }
 
-/// Reads a forest whose inputs are `features`.
-pub(super) fn read(artifact: &[u8], features: &[Feature]) -> Result<Forest, ArtifactError> {
+/// Reads a forest whose inputs are `features`; its raw score is the mean over the trees.
+pub(super) fn read(artifact: &[u8], features: &[Feature]) -> Result<Ensemble, ArtifactError> {
     let file: File = serde_json::from_slice(artifact).map_err(|e| super::json_error(&e))?;
-    if file.trees.0.is_empty() {
-        let problem = "is empty, a forest needs at least one tree";
-        return Err(ArtifactError::new("trees", problem));
-    }
-    let mut forest = Forest::new(features.len());
+    let mut builder = Builder::new(features.len(), Codes::default());
     for (index, tree) in file.trees.0.into_iter().enumerate() {
-        forest.add(&nodes(index, &tree)?)?;
+        builder.add(&draft(index, &tree)?)?;
     }
-    Ok(forest)
+    let divisor = builder.trees() as f64;
+    builder.finish(Output {
+        base: 0.0,
+        divisor,
+        link: Link::Identity,
+    })
 }
 
-fn nodes(index: usize, file: &TreeFile) -> Result<Tree, ArtifactError> {
+fn draft(index: usize, file: &TreeFile) -> Result<Draft, ArtifactError> {
     let count = file.feature.0.len();
     for (name, found) in [
         ("threshold", file.threshold.0.len()),
@@ -67,19 +96,23 @@ fn nodes(index: usize, file: &TreeFile) -> Result<Tree, ArtifactError> {
             ));
         }
     }
-    let node = |i: usize| match (file.left.0[i], file.right.0[i]) {
-        (0, 0) => Split::Leaf {
+    let node = |(i, id): (usize, u32)| match (file.left.0[i], file.right.0[i]) {
+        (0, 0) => DraftNode::Leaf {
             value: file.value.0[i],
+            id,
         },
-        (left, right) => Split::Inner {
-            input: file.feature.0[i],
+        (left, right) => DraftNode::Number {
+            input: file.feature.0[i].into(),
             threshold: file.threshold.0[i],
+            nan_left: false,
+            zero_left: None,
             left,
             right,
         },
     };
-    Ok(Tree {
-        nodes: (0..count).map(node).collect(),
+    Ok(Draft {
+        nodes: (0..count).zip(0..).map(node).collect(),
+        ..Draft::default()
     })
 }
 

@@ -222,7 +222,7 @@ pub fn answer<'a, A: Attributes>(
         decision_id: id.to_string(),
         request_id: request.request_id,
         epoch: decision.epoch,
-        model: &snapshot.model.label,
+        model: &snapshot.decided_by(decision).label,
         ttl_ms: ttl_ms(request, &placements),
         placements,
         refresh_on: refresh_on(request.appointment.phase),

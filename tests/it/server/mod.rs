@@ -19,6 +19,7 @@ mod lifecycle;
 mod models;
 mod outage;
 mod process;
+mod stages;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -109,6 +109,8 @@ fn snapshot(offer: Offer) -> Snapshot {
     Snapshot {
         epoch: 184,
         salt: 1,
+        canary: None,
+        shadow: None,
         catalog: Arc::new(catalog),
         model: Arc::new(LiveModel {
             name: "propensity".into(),
@@ -136,6 +138,7 @@ fn decision() -> Decision {
     Decision {
         id: Some(DecisionId(0x0193_4a5b_6c7d_7e8f_9a0b_1c2d_3e4f_5061)),
         epoch: 184,
+        canary: false,
         placements: vec![
             placement(0, 0..1, None),
             placement(1, 1..1, Some(Exclusion::UnknownPlacement)),

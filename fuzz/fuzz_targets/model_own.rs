@@ -1,0 +1,6 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|artifact: &[u8]| {
+    offerd_fuzz::load_and_score("linear", artifact);
+    offerd_fuzz::load_and_score("smartcore", artifact);
+});

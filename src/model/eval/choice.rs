@@ -1,0 +1,84 @@
+//! Which method is fastest for a model and a number of candidates.
+
+use super::{AnyMasks, Layout, Level};
+
+/// How an ensemble is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// [`crate::model::Ensemble::raw_row`], row by row.
+    Reference,
+    /// From node to node, several walks side by side.
+    Walk,
+    /// Strikes out leaves from tables, candidate by candidate.
+    Lookup,
+    /// Strikes out leaves once for what is shared, then asks the open splits of many candidates at once.
+    Pruned,
+}
+
+/// What the methods cost, in units of about 6 cycles.
+///
+/// Measured on 100 to 500 trees of 31 and 64 leaves, 28 of 40 inputs shared (`docs/scoring.md`). There
+/// pruning overtakes the lookup at about 5 candidates with AVX-512 and 15 to 20 without; the walk is
+/// fastest only for few candidates of models with thousands of parts, whose tables are coarse.
+struct Costs {
+    /// A step of every tree's walk, for one candidate.
+    walk_tree: usize,
+    /// Pruning, in quarters per split.
+    prune_split: usize,
+    /// What a part costs however many candidates there are, in quarters.
+    prune_part: usize,
+    /// And for each candidate, in eighths.
+    candidate_part: usize,
+}
+
+impl Costs {
+    fn of(level: Level) -> Costs {
+        if level.has_512_bits() {
+            return Costs {
+                walk_tree: 9,
+                prune_split: 1,
+                prune_part: 10,
+                candidate_part: 1,
+            };
+        }
+        Costs {
+            walk_tree: 9,
+            prune_split: 4,
+            prune_part: 10,
+            candidate_part: 4,
+        }
+    }
+}
+
+/// The method whose cost is least.
+#[inline]
+pub(super) fn fastest(
+    layout: &Layout,
+    level: Level,
+    own_inputs: &[u16],
+    candidates: usize,
+) -> Method {
+    let Some(masks) = &layout.masks else {
+        return Method::Walk;
+    };
+    let own = own_inputs.len().min(layout.columns.len());
+    let shared = layout.columns.len() - own;
+    let (parts, splits, strike) = match masks {
+        AnyMasks::Narrow(masks) => (masks.parts(), masks.splits(), masks.work_per_column()),
+        AnyMasks::Wide(masks) => (masks.parts(), masks.splits(), masks.work_per_column()),
+    };
+    let costs = Costs::of(level);
+    let walk = candidates * layout.walk.trees() * costs.walk_tree;
+    let lookup = shared * strike + candidates * (own * strike + parts);
+    let pruned = shared * strike
+        + splits * costs.prune_split / 4
+        + parts * costs.prune_part / 4
+        + candidates * parts * costs.candidate_part / 8;
+    let methods = [
+        (pruned, Method::Pruned),
+        (lookup, Method::Lookup),
+        (walk, Method::Walk),
+    ];
+    let fastest = methods.into_iter().min_by_key(|&(cost, _)| cost);
+    fastest.map_or(Method::Walk, |(_, method)| method)
+}
