@@ -354,6 +354,10 @@ fn a_folder_is_read_while_it_is_written() {
 /// for three seconds, with a click every tenth that waits for the disk; meanwhile another thread looks
 /// again and again how long ago the oldest one was handed over that is not yet written.
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a sender at a fixed rate, on a thread of its own"
+)]
 #[ignore = "a measurement, for a machine that does nothing else"]
 fn the_age_of_the_oldest_unwritten_record() {
     const PER_SECOND: u64 = 5_000;

@@ -527,7 +527,7 @@ fn scripted(seed: u64, crash: Crash, at: u64) -> bool {
             _ => world.read(3),
         }
         // At every second seed a sync takes two steps, else it is over at once.
-        if seed % 2 == 0 && !world.dead() {
+        if seed.is_multiple_of(2) && !world.dead() {
             world.go_on_syncing();
         } else {
             world.end_syncs();
