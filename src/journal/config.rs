@@ -28,8 +28,9 @@ pub struct JournalConfig {
     /// directory remembers it and refuses another. Set as `node.id`.
     #[serde(skip)]
     pub node: String,
-    /// A segment is closed before it outgrows this; deletion works in whole segments. 1 MiB + 92 B
-    /// to 1 GiB. Default 64 MiB: a start scans it in well under a second.
+    /// A segment of this length is followed by the next; deletion works in whole segments. It grows
+    /// on while the next one is being made, to twice its length at most. 1 MiB + 92 B to 1 GiB.
+    /// Default 64 MiB: a start scans it in well under a second.
     pub segment_bytes_max: u64,
     /// Entries waiting to be written. When full, decisions are dropped and counted and events are
     /// refused: nobody waits for the disk in a queue. Default 65,536: ten seconds of a slow disk.
