@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::snapshot::{LiveModel, Snapshot};
 use crate::domain::{
     Appointment, Candidate, Care, Channel, Choice, Consent, Customer, Decision, DecisionId, Effort,
-    Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk, Request,
-    SubjectKey, Technician, Trigger, Verdict,
+    Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk,
+    PlacementDecision, Request, SubjectKey, Technician, Trigger, Verdict,
 };
 
 /// The version of this form. A reader refuses a higher one.
@@ -77,20 +77,36 @@ pub struct ShadowRecord<'a> {
     /// `name@version`.
     #[serde(borrow)]
     pub model: Cow<'a, str>,
-    /// For each placement, a probability for each candidate that is not excluded, in their order;
-    /// null where the model failed.
+    /// For each placement, a probability for each candidate that is listed and not excluded, in their
+    /// order; null where the model failed.
     pub probabilities: Vec<Vec<Option<f64>>>,
 }
 
 impl<'a> ShadowRecord<'a> {
     /// The record of what a shadow said.
     #[must_use]
-    pub fn new(model: &'a LiveModel, probabilities: &[Vec<f64>]) -> ShadowRecord<'a> {
+    pub fn new(
+        model: &'a LiveModel,
+        decision: &Decision,
+        probabilities: &[Vec<f64>],
+    ) -> ShadowRecord<'a> {
         let finite = |p: &f64| Some(*p).filter(|p| p.is_finite());
+        let one = |(placement, said): (&PlacementDecision, &Vec<f64>)| {
+            let all = decision.candidates_of(placement);
+            let listed = listed(all, decision.choices_of(placement));
+            let eligible = (0..all.len()).filter(|i| is_eligible(&all[*i]));
+            (eligible.zip(said))
+                .filter(|(i, _)| listed.binary_search(i).is_ok())
+                .map(|(_, p)| finite(p))
+                .collect()
+        };
         ShadowRecord {
             model: (&*model.label).into(),
-            probabilities: (probabilities.iter())
-                .map(|placement| placement.iter().map(finite).collect())
+            probabilities: decision
+                .placements
+                .iter()
+                .zip(probabilities)
+                .map(one)
                 .collect(),
         }
     }
@@ -369,10 +385,12 @@ impl<'a> DecisionRecord<'a> {
 
 impl<'a> RequestRecord<'a> {
     fn new(request: &'a Request<'a>, measured: bool) -> RequestRecord<'a> {
+        if !measured {
+            return RequestRecord::unmeasured(request);
+        }
         let visit = &request.appointment;
         let customer = &request.customer;
         let list = |list: &'a [&'a str]| list.iter().copied().map(Cow::from).collect::<Vec<_>>();
-        let personal = |list: &'a [&'a str]| list.iter().copied().map(Cow::from);
         RequestRecord {
             channel: request.channel.as_str().into(),
             locale: request.locale.map(Into::into),
@@ -389,26 +407,20 @@ impl<'a> RequestRecord<'a> {
                 stock: list(&t.stock),
                 slack_minutes: t.slack_minutes,
             }),
-            subject: customer.subject.filter(|_| measured).map(|s| s.to_string()),
+            subject: customer.subject.map(|s| s.to_string()),
             features: customer
                 .features
                 .iter()
-                .filter(|_| measured)
                 .map(|&(name, value)| (name.into(), value.into()))
                 .collect(),
-            segments: personal(&customer.segments).filter(|_| measured).collect(),
-            products: personal(&customer.products).filter(|_| measured).collect(),
-            consent: (
-                customer.consent.personalization,
-                customer.consent.marketing,
-                customer.consent.measurement,
+            segments: list(&customer.segments),
+            products: list(&customer.products),
+            consent: consent(customer.consent),
+            care: (
+                customer.care.open_issue,
+                customer.care.payment_hardship,
+                customer.care.last_rating,
             ),
-            care: if measured {
-                let care = customer.care;
-                (care.open_issue, care.payment_hardship, care.last_rating)
-            } else {
-                (false, false, None)
-            },
             triggers: request
                 .triggers
                 .iter()
@@ -419,6 +431,33 @@ impl<'a> RequestRecord<'a> {
                 .iter()
                 .map(|p| (p.id.into(), p.count, list(&p.exclude_offers)))
                 .collect(),
+        }
+    }
+
+    /// What may be on record of a customer who is not to be measured: what was asked for, and nothing
+    /// of the visit or the page by which they could be told from others.
+    fn unmeasured(request: &'a Request<'a>) -> RequestRecord<'a> {
+        let asked = request.placements.iter();
+        RequestRecord {
+            channel: request.channel.as_str().into(),
+            locale: None,
+            device: None,
+            phase: request.appointment.phase.as_str().into(),
+            job_type: None,
+            window_start: None,
+            window_end: None,
+            eta_seconds: None,
+            delay_seconds: None,
+            reschedules: 0,
+            technician: None,
+            subject: None,
+            features: Vec::new(),
+            segments: Vec::new(),
+            products: Vec::new(),
+            consent: consent(request.customer.consent),
+            care: (false, false, None),
+            triggers: Vec::new(),
+            placements: asked.map(|p| (p.id.into(), p.count, Vec::new())).collect(),
         }
     }
 
@@ -533,6 +572,16 @@ impl FeatureRecord<'_> {
     }
 }
 
+/// As the record has it: personalization, marketing, measurement.
+fn consent(consent: Consent) -> (bool, bool, bool) {
+    let Consent {
+        personalization,
+        marketing,
+        measurement,
+    } = consent;
+    (personalization, marketing, measurement)
+}
+
 fn borrow<'a>(list: &'a [Cow<'a, str>]) -> Vec<&'a str> {
     list.iter().map(|s| &**s).collect()
 }
@@ -553,7 +602,7 @@ fn placements<'a>(
     decision: &Decision,
 ) -> Vec<PlacementRecord<'a>> {
     let catalog = &snapshot.catalog;
-    let one = |p: &crate::domain::PlacementDecision| PlacementRecord {
+    let one = |p: &PlacementDecision| PlacementRecord {
         id: request.placements[usize::from(p.ask)].id.into(),
         no_offer_reason: p.no_offer.map(|r| r.as_str().into()),
         policy: p
@@ -562,6 +611,8 @@ fn placements<'a>(
         joint_propensity: p.joint,
         excluded: counted(decision.candidates_of(p)),
         candidates: listed(decision.candidates_of(p), decision.choices_of(p))
+            .into_iter()
+            .map(|i| &decision.candidates_of(p)[i])
             .map(|c| CandidateRecord::new(&catalog.offer(c.offer).id, c.verdict))
             .collect(),
         slate: decision
@@ -609,35 +660,31 @@ impl<'a> CandidateRecord<'a> {
     }
 }
 
-/// Whom the record lists, in the order they were looked at.
-fn listed<'a>(all: &'a [Candidate], slate: &[Choice]) -> impl Iterator<Item = &'a Candidate> {
-    let few = all.len() <= LISTED_MAX;
-    let mut likeliest = match few {
-        true => Vec::new(),
-        false => eligible(all, slate),
+/// Whom the record lists, by index and in the order they were looked at.
+fn listed(all: &[Candidate], slate: &[Choice]) -> Vec<usize> {
+    if all.len() <= LISTED_MAX {
+        return (0..all.len()).collect();
+    }
+    let odds = |candidate: &Candidate| match candidate.verdict {
+        Verdict::Eligible { .. } if slate.iter().any(|c| c.offer == candidate.offer) => f64::MAX,
+        Verdict::Eligible { odds, .. } => odds,
+        Verdict::Excluded(_) => f64::MIN,
     };
+    let eligible = (0..all.len()).filter(|i| is_eligible(&all[*i]));
+    let mut likeliest: Vec<(usize, f64)> = eligible.map(|i| (i, odds(&all[i]))).collect();
     if likeliest.len() > LISTED_MAX {
         // Ties by place, so that a replay lists the same ones.
         likeliest
             .select_nth_unstable_by(LISTED_MAX, |(i, p), (j, q)| q.total_cmp(p).then(i.cmp(j)));
         likeliest.truncate(LISTED_MAX);
-        likeliest.sort_unstable_by_key(|(i, _)| *i);
     }
-    let whole = if few { all } else { &[] };
-    whole
-        .iter()
-        .chain(likeliest.into_iter().map(|(i, _)| &all[i]))
+    let mut listed: Vec<usize> = likeliest.into_iter().map(|(i, _)| i).collect();
+    listed.sort_unstable();
+    listed
 }
 
-/// The eligible ones: which, and their odds, infinite for what was drawn.
-fn eligible(all: &[Candidate], slate: &[Choice]) -> Vec<(usize, f64)> {
-    let drawn = |candidate: &Candidate| slate.iter().any(|c| c.offer == candidate.offer);
-    let odds = |(i, candidate): (usize, &Candidate)| match candidate.verdict {
-        Verdict::Eligible { .. } if drawn(candidate) => Some((i, f64::INFINITY)),
-        Verdict::Eligible { odds, .. } => Some((i, odds)),
-        Verdict::Excluded(_) => None,
-    };
-    all.iter().enumerate().filter_map(odds).collect()
+fn is_eligible(candidate: &Candidate) -> bool {
+    matches!(candidate.verdict, Verdict::Eligible { .. })
 }
 
 /// Those who are not listed, by reason.

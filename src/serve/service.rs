@@ -260,7 +260,7 @@ impl Service {
         let mut record = DecisionRecord::new(snapshot, request, facts, decision, decide_us);
         record.shadow = shadow
             .of(snapshot, request, decision)
-            .map(|(model, scores)| ShadowRecord::new(model, scores));
+            .map(|(model, scores)| ShadowRecord::new(model, decision, scores));
         let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
         let shown = entries::shown(snapshot, decision);
         self.journal
