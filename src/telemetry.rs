@@ -54,7 +54,7 @@ pub struct Metrics {
     degraded: [Counter; 4],
     empty: Vec<Counter>,
     events: Vec<[Counter; 4]>,
-    /// Requests turned away before they were read, by class.
+    /// Requests turned away before they were parsed, by class.
     pub shed: [Counter; 3],
     /// Tokens refused, by reason.
     pub tokens_rejected: fn(&'static str) -> Counter,
@@ -184,7 +184,7 @@ fn describe() {
         ),
         (
             "offerd_shed_total",
-            "requests turned away before they were read, by class",
+            "requests turned away before they were parsed, by class",
         ),
         (
             "offerd_token_rejected_total",

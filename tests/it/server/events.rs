@@ -102,6 +102,47 @@ async fn a_decision_is_followed_to_its_end() {
     }
 }
 
+/// Goal: an event finds the names of what it is about, though another catalog serves by then.
+#[tokio::test]
+async fn names_outlive_their_catalog() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config_with(dir.path(), &catalog(""));
+    let data = config.node.data.clone();
+    let server = Server::start(config).await;
+    let answer = server.client.decide(&ask("c-1", 1)).await;
+    let renamed = catalog("").replace("\"order\"\nname", "\"ordered\"\nname");
+    let renamed = renamed.replace("\"card\"", "\"cards\"");
+    let put = server.client.put_catalog(&renamed).await.ok();
+    assert_eq!(put["live"], true);
+    let click = event("click", "e-1", &offers(&answer)[0]);
+    assert_eq!(server.client.record(&[click]).await["accepted"], 1);
+    server.stop().await;
+    let entries = journal_file::entries(&data);
+    let (_, entry) = entries.last().unwrap();
+    assert_eq!(entry.offer.as_deref(), Some("order"));
+    assert_eq!(entry.placement.as_deref(), Some("card"));
+}
+
+/// Goal: a page cannot make many clicks of one by what it says of the time.
+#[tokio::test]
+async fn nothing_happens_before_its_decision() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(config_with(dir.path(), &catalog(""))).await;
+    let answer = server.client.decide(&ask("c-1", 1)).await;
+    let long_ago = jiff::Timestamp::now() - jiff::Span::new().hours(100);
+    let clicks: Vec<Value> = (0..99)
+        .map(|hour| {
+            let mut click = event("click", &format!("e-{hour}"), &offers(&answer)[0]);
+            click["at"] = json!((long_ago + jiff::Span::new().hours(hour)).to_string());
+            click
+        })
+        .collect();
+    let response = server.client.record(&clicks).await;
+    assert_eq!(response["accepted"], 1, "{response}");
+    assert_eq!(response["duplicates"], 98);
+    server.stop().await;
+}
+
 /// Goal: an image and a link say the same as a posted event, and lead nowhere but to the catalog's URL.
 #[tokio::test]
 async fn tracking_urls_count_and_lead_on() {
