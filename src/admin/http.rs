@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, ETAG, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
@@ -51,16 +51,34 @@ async fn nothing_here(headers: HeaderMap) -> Response<Body> {
     Problem::not_found("see / for what there is").into_response()
 }
 
-/// Lets nobody in without an admin key, where there are any.
+/// Lets nobody in without an admin key, where there are any, and no page of another origin: without
+/// keys, a page that an operator happens to look at could roll a model back with a plain form.
 async fn authorized(
     State(operator): State<Arc<Operator>>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
+    if is_foreign(request.headers()) {
+        let detail = "pages of other origins may not use this port";
+        return Problem::forbidden(detail).into_response();
+    }
     match (operator.parts().authorize)(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(why) => Problem::unauthenticated(why).into_response(),
     }
+}
+
+/// Whether a browser sends this for a page that did not come from here.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let (Some(origin), host) = (headers.get(ORIGIN), headers.get(HOST)) else {
+        return false;
+    };
+    let origin = origin.as_bytes();
+    !host.is_some_and(|host| {
+        [b"http://".as_slice(), b"https://"]
+            .iter()
+            .any(|scheme| origin.strip_prefix(*scheme) == Some(host.as_bytes()))
+    })
 }
 
 async fn index(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
@@ -205,4 +223,34 @@ pub(super) async fn waiting<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| Problem::internal("the work panicked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_pages_may_ask() {
+        for (origin, host, foreign) in [
+            (None, Some("127.0.0.1:8081"), false),
+            (Some("http://127.0.0.1:8081"), Some("127.0.0.1:8081"), false),
+            (Some("https://ops.example"), Some("ops.example"), false),
+            (Some("http://127.0.0.1:8080"), Some("127.0.0.1:8081"), true),
+            (
+                Some("https://ops.example.evil.example"),
+                Some("ops.example"),
+                true,
+            ),
+            (Some("null"), Some("127.0.0.1:8081"), true),
+            (Some("http://127.0.0.1:8081"), None, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(ORIGIN, origin), (HOST, host)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(is_foreign(&headers), foreign, "{origin:?} at {host:?}");
+        }
+    }
 }

@@ -97,6 +97,12 @@ impl Problem {
         Problem::new(status, kind, "the body is too large", detail)
     }
 
+    /// A page of somebody else's asked.
+    pub fn forbidden(detail: impl ToString) -> Problem {
+        let kind = "urn:offerd:problem:forbidden";
+        Problem::new(StatusCode::FORBIDDEN, kind, "not from there", detail)
+    }
+
     /// No key, or not the right one.
     pub fn unauthenticated(detail: impl ToString) -> Problem {
         let kind = "urn:offerd:problem:unauthenticated";
