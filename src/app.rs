@@ -20,6 +20,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
+use crate::control::catalog::Memory;
 use crate::control::{Control, ControlError, Settings, Shipped};
 use crate::domain::Millis;
 use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
@@ -149,7 +150,10 @@ impl App {
             SHIPPED,
             journal.clone(),
             Settings {
-                horizon_ms: config.ledger.horizon_ms(),
+                memory: Memory {
+                    horizon_ms: config.ledger.horizon_ms(),
+                    exposures_max: config.ledger.exposures_per_customer_max,
+                },
                 models: config.models.clone(),
                 tallies: Arc::clone(&tallies),
             },

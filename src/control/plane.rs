@@ -102,8 +102,8 @@ pub struct CatalogOutcome {
 /// What the control plane keeps to.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long the ledger remembers: no catalog is taken whose caps look back further.
-    pub horizon_ms: i64,
+    /// What the ledger remembers: no catalog is taken whose caps count more.
+    pub memory: catalog::Memory,
     /// How models are taken in.
     pub models: ModelsConfig,
     /// Where the data path counts what models do.
@@ -182,7 +182,7 @@ impl<D: Folder> Control<D> {
         let mut state = store.state()?.unwrap_or_else(State::fresh);
         let before = state.clone();
         let (mut catalog, last) = choose_catalog(&store, &mut state, file, shipped.catalog)?;
-        catalog::check_horizon(&catalog, settings.horizon_ms)?;
+        catalog::check_horizon(&catalog, settings.memory)?;
         let shipped = crate::model::load(shipped.manifest, shipped.artifact.as_bytes())?;
         let shipped = Arc::new(shipped);
         state.epoch += 1;
@@ -262,7 +262,7 @@ impl<D: Folder> Control<D> {
         now: Millis,
     ) -> Result<CatalogOutcome, ControlError> {
         let new = catalog::read(text)?;
-        catalog::check_horizon(&new, self.settings.horizon_ms)?;
+        catalog::check_horizon(&new, self.settings.memory)?;
         let mut inner = self.lock();
         let diff = catalog::diff(&inner.catalog, &new);
         let unchanged = new.digest == inner.catalog.digest;

@@ -175,6 +175,9 @@ fn flags_that_are_mentioned_exist() {
         "--test",
         "--lib",
         "--include-ignored",
+        // Of the Python scripts beside the tests.
+        "--full",
+        "--only",
     ];
     let loadtest = loadtest_flags();
     let scripts = sources(&root().join("scripts")).concat();

@@ -71,7 +71,10 @@ impl Node {
             ..ModelsConfig::default()
         };
         let settings = Settings {
-            horizon_ms: i64::MAX,
+            memory: offerd::control::catalog::Memory {
+                horizon_ms: i64::MAX,
+                exposures_max: u32::MAX,
+            },
             models,
             tallies: Arc::clone(&tallies),
         };

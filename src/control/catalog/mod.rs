@@ -20,7 +20,7 @@ mod tree;
 use std::sync::Arc;
 
 pub use diff::{CatalogDiff, Changed, EntryDiff, diff};
-pub use horizon::check_horizon;
+pub use horizon::{Memory, check_horizon};
 pub use json::to_json;
 pub use mistake::{Mistake, Mistakes};
 

@@ -127,7 +127,10 @@ impl Node {
             calls_left: Arc::new(AtomicI64::new(calls)),
         };
         let settings = Settings {
-            horizon_ms: i64::MAX,
+            memory: crate::control::catalog::Memory {
+                horizon_ms: i64::MAX,
+                exposures_max: u32::MAX,
+            },
             models: self.models.clone(),
             tallies: Arc::default(),
         };

@@ -141,7 +141,11 @@ async fn a_model_is_taken_whole_or_refused() {
 async fn models_swap_under_load() {
     const VERSIONS: u64 = 6;
     let dir = tempfile::tempdir().unwrap();
-    let config = config(dir.path());
+    let mut config = config(dir.path());
+    // Neither the trial nor the guardrails are asked here, and a busy machine is slow for both.
+    config.models.trial_requests = 0;
+    config.models.guardrails.decisions_min = u64::MAX;
+    config.models.guardrails.failed_decisions_min = u64::MAX;
     let data = config.node.data.clone();
     let server = Server::start(config.clone()).await;
     let shipped = live(&server.client).await;
