@@ -150,6 +150,12 @@ fn flags_that_are_mentioned_exist() {
         &[],
         &["serve"],
         &["catalog", "check"],
+        &["model", "push"],
+        &["model", "list"],
+        &["model", "stage"],
+        &["model", "rollback"],
+        &["model", "score"],
+        &["model", "inspect"],
         &["train"],
         &["replay"],
         &["export"],
@@ -175,6 +181,7 @@ fn flags_that_are_mentioned_exist() {
         "--test",
         "--lib",
         "--include-ignored",
+        "--full",
     ];
     let loadtest = loadtest_flags();
     let scripts = sources(&root().join("scripts")).concat();
