@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::decide::inputs::{Attribute, Fixed, Input, InputKind, InputSource, Vocabulary};
+use crate::decide::inputs::{Attribute, Input, InputKind, InputSource, Values, Vocabulary};
+use crate::decide::offer_inputs;
 use crate::decide::snapshot::{Catalog, LiveModel, Offer, OfferFeature};
 use crate::model::{Feature, Kind, Model, Source};
 
@@ -78,19 +79,9 @@ fn input(feature: &Feature, vocabulary: &mut Vocabulary) -> Result<Input, BindEr
     })
 }
 
-/// What an attribute's values are, as far as a model cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Values {
-    Numbers,
-    Words,
-    Lists,
-    /// Whatever the customer's feature holds.
-    Any,
-}
-
 /// Refuses a feature that says something else about its source or kind than is so.
 fn check_request(feature: &Feature, attribute: &Attribute) -> Result<(), BindError> {
-    let (source, values) = described(attribute);
+    let (source, values) = attribute.described();
     if feature.source != source {
         let problem = format!(
             "source is {}, but it comes from the {source}",
@@ -111,28 +102,6 @@ fn check_request(feature: &Feature, attribute: &Attribute) -> Result<(), BindErr
     }
 }
 
-fn described(attribute: &Attribute) -> (Source, Values) {
-    match attribute {
-        Attribute::Feature(_) => (Source::Customer, Values::Any),
-        Attribute::TriggerCount(_) | Attribute::TriggerAge(_) => (Source::Trigger, Values::Numbers),
-        Attribute::Fixed(fixed) => match fixed {
-            Fixed::Phase | Fixed::JobType => (Source::Appointment, Values::Words),
-            Fixed::EtaSeconds | Fixed::DelaySeconds | Fixed::Reschedules | Fixed::SlackMinutes => {
-                (Source::Appointment, Values::Numbers)
-            }
-            Fixed::Skills | Fixed::Stock => (Source::Appointment, Values::Lists),
-            Fixed::Segments | Fixed::Products => (Source::Customer, Values::Lists),
-            Fixed::OpenIssue | Fixed::PaymentHardship | Fixed::LastRating => {
-                (Source::Customer, Values::Numbers)
-            }
-            Fixed::Channel | Fixed::Device | Fixed::Locale | Fixed::Placement => {
-                (Source::Context, Values::Words)
-            }
-            Fixed::Hour | Fixed::Weekday => (Source::Context, Values::Numbers),
-        },
-    }
-}
-
 fn refused(feature: &Feature, problem: impl Into<String>) -> BindError {
     BindError {
         feature: feature.name.clone(),
@@ -143,47 +112,19 @@ fn refused(feature: &Feature, problem: impl Into<String>) -> BindError {
 /// One offer input's value for every offer.
 fn column(input: &Input, offers: &[Offer]) -> Result<Vec<f64>, BindError> {
     let name = input.name.strip_prefix("offer.").unwrap_or(&input.name);
-    // A name that any offer declares hides the built-in one for all: units must not mix in a column.
-    let declared = offers.iter().any(|offer| declared(offer, name).is_some());
-    if !declared && !BUILT_IN.contains(&name) && !offers.is_empty() {
+    let declared = offer_inputs::declared_by_any(offers, name);
+    if !declared && !offer_inputs::BUILT_IN.contains(&name) && !offers.is_empty() {
         return Err(BindError {
             feature: input.name.to_string(),
             problem: format!(
                 "no offer has it among its features, and it is not one of offer.{}",
-                BUILT_IN.join(", offer.")
+                offer_inputs::BUILT_IN.join(", offer.")
             ),
         });
     }
     (offers.iter())
-        .map(|offer| {
-            let value = if declared {
-                self::declared(offer, name).cloned()
-            } else {
-                built_in(offer, name)
-            };
-            own_value(input, offer, value)
-        })
+        .map(|offer| own_value(input, offer, offer_inputs::value(offers, offer, name)))
         .collect()
-}
-
-fn declared<'a>(offer: &'a Offer, name: &str) -> Option<&'a OfferFeature> {
-    let found = offer.features.iter().find(|(n, _)| **n == *name)?;
-    Some(&found.1)
-}
-
-/// What every offer has without declaring it. Amounts are minor units, as the catalog has them; a price
-/// in major units, as models are usually trained with, is the catalog's to declare.
-const BUILT_IN: [&str; 6] = ["id", "class", "tier", "value", "margin", "price_minor"];
-
-fn built_in(offer: &Offer, name: &str) -> Option<OfferFeature> {
-    match name {
-        "id" => Some(OfferFeature::Text(offer.id.clone())),
-        "class" => Some(OfferFeature::Text(offer.class.as_str().into())),
-        "tier" => Some(OfferFeature::Text(offer.tier.as_str().into())),
-        "value" | "margin" => Some(OfferFeature::Number(offer.value_minor as f64)),
-        "price_minor" => Some(OfferFeature::Number(offer.price?.amount_minor as f64)),
-        _ => None,
-    }
 }
 
 /// The model's input for an offer's value; an unheard-of category is missing, a wrong kind an error.

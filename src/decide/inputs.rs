@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use super::condition::{Attr, Attributes, Key};
 use crate::domain::{FeatureValue, Millis, Request};
+use crate::model::Source;
 
 /// Where an attribute comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +70,47 @@ crate::domain::vocabulary! {
     }
 }
 
+/// What an attribute's values are, as far as a model cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Numbers or flags.
+    Numbers,
+    /// Strings.
+    Words,
+    /// Lists, which are no model inputs.
+    Lists,
+    /// Whatever the customer's feature holds.
+    Any,
+}
+
 impl Attribute {
+    /// What a manifest must say about its source, and what its values are.
+    #[must_use]
+    pub fn described(&self) -> (Source, Values) {
+        match self {
+            Attribute::Feature(_) => (Source::Customer, Values::Any),
+            Attribute::TriggerCount(_) | Attribute::TriggerAge(_) => {
+                (Source::Trigger, Values::Numbers)
+            }
+            Attribute::Fixed(fixed) => match fixed {
+                Fixed::Phase | Fixed::JobType => (Source::Appointment, Values::Words),
+                Fixed::EtaSeconds
+                | Fixed::DelaySeconds
+                | Fixed::Reschedules
+                | Fixed::SlackMinutes => (Source::Appointment, Values::Numbers),
+                Fixed::Skills | Fixed::Stock => (Source::Appointment, Values::Lists),
+                Fixed::Segments | Fixed::Products => (Source::Customer, Values::Lists),
+                Fixed::OpenIssue | Fixed::PaymentHardship | Fixed::LastRating => {
+                    (Source::Customer, Values::Numbers)
+                }
+                Fixed::Channel | Fixed::Device | Fixed::Locale | Fixed::Placement => {
+                    (Source::Context, Values::Words)
+                }
+                Fixed::Hour | Fixed::Weekday => (Source::Context, Values::Numbers),
+            },
+        }
+    }
+
     /// Whether it may only be looked at where the customer allows personalization.
     #[must_use]
     pub fn personal(&self) -> bool {
@@ -227,6 +268,21 @@ pub(super) fn bind_slots(vocabulary: &Vocabulary, request: &Request<'_>, slots: 
             slots[usize::from(slot)] = u16::try_from(i).unwrap_or(NO_FEATURE);
         }
     }
+}
+
+/// Has `look` see a request as a model at `placement` would, in the operator's `zone`: for whoever learns
+/// from records. Decisions keep their buffers instead.
+pub fn look<T>(
+    vocabulary: &Vocabulary,
+    zone: &jiff::tz::TimeZone,
+    request: &Request<'_>,
+    placement: &str,
+    look: impl FnOnce(&View<'_>) -> T,
+) -> T {
+    let mut slots = Vec::new();
+    bind_slots(vocabulary, request, &mut slots);
+    let clock = Clock::at(request.at, zone);
+    look(&View::new(request, vocabulary, &slots, placement, clock))
 }
 
 impl<'a> View<'a> {

@@ -18,8 +18,10 @@ use crate::model::{Split, Tree};
 /// Twenty trees of depth 8 score a hundred candidates in a tenth of a millisecond.
 const TREES: usize = 20;
 const DEPTH: u16 = 8;
-/// With two conversions in a hundred, fifty rows would make leaves of pure luck.
-const LEAF_ROWS_MIN: usize = 200;
+/// With two conversions in a hundred, fifty rows would make leaves of pure luck: a leaf has as many as
+/// hold five conversions on average, within these limits.
+const LEAF_ROWS_MIN: std::ops::RangeInclusive<usize> = 20..=200;
+const LEAF_CONVERSIONS: usize = 5;
 
 type Regressor = RandomForestRegressor<f64, f64, DenseMatrix<f64>, Vec<f64>>;
 
@@ -44,7 +46,7 @@ pub(super) fn fit(data: &Dataset, seed: u64) -> Result<Fit, TrainError> {
     let parameters = RandomForestRegressorParameters::default()
         .with_n_trees(TREES)
         .with_max_depth(DEPTH)
-        .with_min_samples_leaf(LEAF_ROWS_MIN)
+        .with_min_samples_leaf(leaf_rows_min(data))
         .with_m(data.features.len().div_ceil(2))
         .with_seed(seed);
     let model = guarded(|| Regressor::fit(&matrix, &labels, parameters))?;
@@ -74,6 +76,11 @@ impl Fit {
             "smartcore's trees are not laid out as expected",
         ))
     }
+}
+
+fn leaf_rows_min(data: &Dataset) -> usize {
+    let rows = LEAF_CONVERSIONS * data.rows() / data.positives().max(1);
+    rows.clamp(*LEAF_ROWS_MIN.start(), *LEAF_ROWS_MIN.end())
 }
 
 /// A value right of every threshold that training can choose.

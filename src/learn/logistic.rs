@@ -48,12 +48,13 @@ pub(super) struct Fit {
     intercept: f64,
 }
 
-/// Fits a model with main effects of every input and the `crosses` of pairs of categories.
-pub(super) fn fit(data: &Dataset, crosses: &[[usize; 2]]) -> Result<Fit, TrainError> {
+/// Fits a model with main effects of every input and the `crosses` of pairs of categories. Where rows
+/// are there `copies` times on average, the penalty grows with the loss.
+pub(super) fn fit(data: &Dataset, crosses: &[[usize; 2]], copies: f64) -> Result<Fit, TrainError> {
     let columns = columns(data, crosses);
     let matrix = matrix(data, &columns)?;
     let labels: Vec<u8> = data.labels.iter().map(|&label| u8::from(label)).collect();
-    let parameters = LogisticRegressionParameters::default().with_alpha(ALPHA);
+    let parameters = LogisticRegressionParameters::default().with_alpha(ALPHA * copies);
     let model: LogisticRegression<f64, u8, _, _> =
         guarded(|| LogisticRegression::fit(&matrix, &labels, parameters))?;
     let weights: Vec<f64> = (0..columns.len())

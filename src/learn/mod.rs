@@ -1,11 +1,15 @@
 //! Learning: where training data comes from, and how models are made of it.
 
+pub mod choose;
 pub mod dataset;
 mod dice;
 mod forest;
+mod isotonic;
+pub mod log;
 mod logistic;
 pub mod metrics;
 mod platt;
+pub mod plot;
 pub mod simulate;
 pub mod train;
 

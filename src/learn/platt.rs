@@ -10,7 +10,9 @@ const STEPS_MAX: usize = 100;
 const HALVINGS_MAX: usize = 40;
 
 /// Slope and intercept for these margins (log-odds) and outcomes; `None` where nothing converges.
-pub(super) fn fit(margins: &[f64], labels: &[bool]) -> Option<(f64, f64)> {
+///
+/// Rows count by `weights`, whose mean is 1.
+pub(super) fn fit(margins: &[f64], labels: &[bool], weights: &[f64]) -> Option<(f64, f64)> {
     let positives = labels.iter().filter(|label| **label).count() as f64;
     let negatives = labels.len() as f64 - positives;
     let targets: Vec<f64> = (labels.iter())
@@ -20,13 +22,13 @@ pub(super) fn fit(margins: &[f64], labels: &[bool]) -> Option<(f64, f64)> {
         })
         .collect();
     let loss = |a: f64, b: f64| -> f64 {
-        let one = |(m, t): (&f64, &f64)| softplus(a * m + b) - t * (a * m + b);
-        margins.iter().zip(&targets).map(one).sum()
+        let one = |((m, t), w): ((&f64, &f64), &f64)| w * (softplus(a * m + b) - t * (a * m + b));
+        margins.iter().zip(&targets).zip(weights).map(one).sum()
     };
     let (mut a, mut b) = (1.0, 0.0);
     let mut best = loss(a, b);
     for _ in 0..STEPS_MAX {
-        let (da, db) = newton_step(margins, &targets, a, b);
+        let (da, db) = newton_step(margins, &targets, weights, a, b);
         let improved = (0..HALVINGS_MAX).find_map(|halvings| {
             let scale = 0.5_f64.powi(halvings as i32);
             let (a, b) = (a - scale * da, b - scale * db);
@@ -48,13 +50,13 @@ fn softplus(x: f64) -> f64 {
 }
 
 /// Gradient times inverse Hessian of the loss.
-fn newton_step(margins: &[f64], targets: &[f64], a: f64, b: f64) -> (f64, f64) {
+fn newton_step(margins: &[f64], targets: &[f64], weights: &[f64], a: f64, b: f64) -> (f64, f64) {
     // The ridge keeps the Hessian invertible where all margins are equal.
     let (mut haa, mut hab, mut hbb) = (1e-9, 0.0, 1e-9);
     let (mut ga, mut gb) = (0.0, 0.0);
-    for (m, t) in margins.iter().zip(targets) {
+    for ((m, t), w) in margins.iter().zip(targets).zip(weights) {
         let p = 1.0 / (1.0 + (-(a * m + b)).exp());
-        let (gap, curve) = (p - t, p * (1.0 - p));
+        let (gap, curve) = (w * (p - t), w * p * (1.0 - p));
         ga += gap * m;
         gb += gap;
         haa += curve * m * m;
@@ -78,7 +80,7 @@ mod tests {
             let labels: Vec<bool> = (margins.iter())
                 .map(|m| dice.chance(1.0 / (1.0 + f64::exp(-(slope * m + intercept)))))
                 .collect();
-            let (a, b) = fit(&margins, &labels).unwrap();
+            let (a, b) = fit(&margins, &labels, &vec![1.0; labels.len()]).unwrap();
             assert!((a - slope).abs() < 0.06, "slope {a}, expected {slope}");
             assert!(
                 (b - intercept).abs() < 0.06,
@@ -90,8 +92,8 @@ mod tests {
     #[test]
     fn odd_margins_do_not_break_it() {
         let labels = [true, false, true, false];
-        assert!(fit(&[0.0; 4], &labels).is_some());
-        let (a, _) = fit(&[3.0, -3.0, 3.0, -3.0], &labels).unwrap();
+        assert!(fit(&[0.0; 4], &labels, &[1.0; 4]).is_some());
+        let (a, _) = fit(&[3.0, -3.0, 3.0, -3.0], &labels, &[1.0; 4]).unwrap();
         assert!(a.is_finite(), "separable margins give a finite slope");
     }
 }

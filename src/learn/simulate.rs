@@ -145,6 +145,17 @@ pub fn features() -> Vec<Feature> {
 }
 
 impl Showing {
+    /// The true probability that this customer in this moment goes for another offer.
+    #[must_use]
+    pub fn probability_of(&self, class: OfferClass, price: Option<f64>, complexity: f64) -> f64 {
+        let shown = Shown {
+            class,
+            price,
+            complexity,
+        };
+        probability(&self.customer, &self.moment, &shown)
+    }
+
     /// The value of one of [`features`], as a request would carry it.
     #[must_use]
     pub fn value(&self, feature: &str) -> Value<'static> {

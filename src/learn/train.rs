@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use smartcore::error::Failed;
 
-use super::dataset::Dataset;
-use super::metrics::Quality;
-use super::{forest, logistic, platt};
+use super::dataset::{Dataset, Part};
+use super::metrics::{Bin, Quality, reliability};
+use super::{Dice, forest, isotonic, logistic, platt};
 use crate::model::{
     self, Calibration, Format, GoldenRow, Link, LoadError, Manifest, Model, Target,
 };
@@ -22,6 +22,22 @@ pub const POSITIVES_MIN: usize = 10;
 /// Golden rows that are written: twice what is asked for.
 const GOLDEN_ROWS: usize = 64;
 
+/// Columns of pairs of categories that a linear model may have. Further pairs, the customer's last, are left
+/// out: the fit takes the square of them.
+const CROSS_COLUMNS_MAX: usize = 300;
+/// Pairs of features that a linear model may have at most.
+const CROSSES_MAX: usize = 64;
+
+/// What makes probabilities of scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Calibrator {
+    /// Two numbers: enough for most, and steady with few conversions.
+    #[default]
+    Platt,
+    /// A curve: follows any shape, and needs a thousand conversions to know it.
+    Isotonic,
+}
+
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,6 +47,8 @@ pub struct Options {
     pub version: String,
     /// Which kind of model.
     pub format: Format,
+    /// What makes probabilities of its scores.
+    pub calibrator: Calibrator,
     /// The same data and seed give the same model.
     pub seed: u64,
     /// When, RFC 3339: this module has no clock.
@@ -48,6 +66,8 @@ pub struct Trained {
     pub artifact: Vec<u8>,
     /// How good it is.
     pub report: Report,
+    /// What it predicted and what happened, on the rows measured on.
+    pub reliability: Vec<Bin>,
 }
 
 /// How good a model is, on a fifth of the rows that neither training nor calibration saw.
@@ -63,6 +83,10 @@ pub struct Report {
     pub positives_held_out: usize,
     /// The model.
     pub held_out: Quality,
+    /// The model, each row by its weight: as if what is shown had not been chosen. Absent where every row
+    /// weighs the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_weighted: Option<Quality>,
     /// Giving every row the average rate of the rows trained on: what a model has to beat.
     pub baseline: Quality,
 }
@@ -81,7 +105,8 @@ pub enum TrainError {
     },
     /// One outcome hardly occurs.
     #[error(
-        "{part} has {positives} conversions in {rows} rows, at least {POSITIVES_MIN} of either outcome are needed"
+        "{part} has {positives} conversions in {rows} rows, at least {POSITIVES_MIN} of either outcome are needed in \
+         each part (a fifth of the rows is the smallest: a usable model takes about 500 conversions in all)"
     )]
     OneClass {
         /// Which part of the data.
@@ -123,7 +148,7 @@ pub enum Step {
 
 /// Trains a model. `progress` hears of each step as it begins.
 ///
-/// Rows are split by their index, three fifths to train on, one to calibrate on and one to measure on.
+/// Each row of `data` says whether it is to train on, to calibrate on or to measure on.
 ///
 /// # Errors
 /// If the data cannot teach anything, or if what the trainer made of it is no model.
@@ -136,7 +161,7 @@ pub fn train(
     progress(Step::Fit);
     let fit = Fit::of(&parts.train, &options)?;
     progress(Step::Calibrate);
-    let calibration = calibrate(&fit, &parts.calibrate)?;
+    let calibration = calibrate(&fit, options.calibrator, &parts.calibrate)?;
     progress(Step::Prove);
     let artifact = fit.artifact(data)?;
     let manifest = Manifest {
@@ -152,11 +177,12 @@ pub fn train(
         note: options.note,
     };
     let model = model::load(&manifest.to_json(), &artifact)?;
-    let report = report(&model, &parts)?;
+    let (report, reliability) = report(&model, &parts)?;
     Ok(Trained {
         model,
         artifact,
         report,
+        reliability,
     })
 }
 
@@ -185,10 +211,11 @@ fn split(data: &Dataset) -> Result<Parts, TrainError> {
     if data.rows() < ROWS_MIN {
         return Err(TrainError::TooFewRows { found: data.rows() });
     }
+    let part = |part: Part| data.filter(|row| data.parts[row] == part);
     let parts = Parts {
-        train: data.filter(|i| i % 5 < 3),
-        calibrate: data.filter(|i| i % 5 == 3),
-        held_out: data.filter(|i| i % 5 == 4),
+        train: part(Part::Train),
+        calibrate: part(Part::Calibrate),
+        held_out: part(Part::HeldOut),
     };
     for (name, part) in [
         ("the training part", &parts.train),
@@ -196,6 +223,9 @@ fn split(data: &Dataset) -> Result<Parts, TrainError> {
         ("the held-out part", &parts.held_out),
     ] {
         let (positives, rows) = (part.positives(), part.rows());
+        if rows < GOLDEN_ROWS {
+            return Err(TrainError::TooFewRows { found: data.rows() });
+        }
         if positives < POSITIVES_MIN || rows - positives < POSITIVES_MIN {
             return Err(TrainError::OneClass {
                 part: name,
@@ -215,8 +245,17 @@ enum Fit {
 
 impl Fit {
     fn of(data: &Dataset, options: &Options) -> Result<Fit, TrainError> {
+        let rows = data.rows();
+        let repeated;
+        let data = if data.weighted() {
+            repeated = data.repeated(&mut Dice::new(options.seed));
+            &repeated
+        } else {
+            data
+        };
+        let copies = data.rows() as f64 / rows as f64;
         match options.format {
-            Format::Linear => logistic::fit(data, &crosses(data)).map(Fit::Linear),
+            Format::Linear => logistic::fit(data, &crosses(data), copies).map(Fit::Linear),
             Format::Smartcore => forest::fit(data, options.seed).map(Fit::Forest),
             other => Err(TrainError::Format(other)),
         }
@@ -244,36 +283,56 @@ impl Fit {
     }
 }
 
-/// Every category of the request with every category of the offer: without these, a linear model
-/// ranks the offers alike for everybody.
+/// Every category of the request with every category of the offer, as far as the limits allow: without
+/// these, a linear model ranks the offers alike for everybody.
 fn crosses(data: &Dataset) -> Vec<[usize; 2]> {
     let categories = |offer: bool| {
         (data.features.iter().enumerate())
-            .filter(move |(_, f)| matches!(f.kind, model::Kind::Category(_)))
             .filter(move |(_, f)| (f.source == model::Source::Offer) == offer)
-            .map(|(i, _)| i)
+            .filter_map(|(i, f)| match &f.kind {
+                model::Kind::Category(names) => Some((i, names.len())),
+                model::Kind::Number => None,
+            })
     };
-    categories(false)
-        .flat_map(|request| categories(true).map(move |offer| [request, offer]))
-        .collect()
+    let mut pairs: Vec<([usize; 2], usize)> = categories(false)
+        .flat_map(|(i, a)| {
+            categories(true).map(move |(j, b)| ([i, j], a.saturating_sub(1) * b.saturating_sub(1)))
+        })
+        .collect();
+    // The visit and the page first: they change what is worth showing the most.
+    pairs.sort_by_key(|([i, _], _)| data.features[*i].source == model::Source::Customer);
+    let mut left = CROSS_COLUMNS_MAX;
+    pairs.retain(|(_, columns)| {
+        let fits = *columns <= left;
+        left -= if fits { *columns } else { 0 };
+        fits
+    });
+    pairs.truncate(CROSSES_MAX);
+    let mut crosses: Vec<[usize; 2]> = pairs.into_iter().map(|(pair, _)| pair).collect();
+    crosses.sort_unstable();
+    crosses
 }
 
-fn calibrate(fit: &Fit, part: &Dataset) -> Result<Calibration, TrainError> {
-    let margins: Vec<f64> = fit
-        .raw(part)?
-        .iter()
-        .map(|raw| fit.link().margin(*raw))
-        .collect();
-    if margins.iter().all(|margin| *margin == margins[0]) {
+fn calibrate(fit: &Fit, calibrator: Calibrator, part: &Dataset) -> Result<Calibration, TrainError> {
+    let raw = fit.raw(part)?;
+    if raw.iter().all(|score| *score == raw[0]) {
         return Err(TrainError::Degenerate("it gives every row the same score"));
     }
-    let fitted = platt::fit(&margins, &part.labels);
-    match fitted {
-        Some((a, b)) if a > 0.0 => Ok(Calibration::Platt { a, b }),
-        _ => Err(TrainError::Degenerate(
-            "on rows it has not seen, what it ranks higher does not convert more",
-        )),
-    }
+    let mean = part.weights.iter().sum::<f64>() / part.rows() as f64;
+    let weights: Vec<f64> = part.weights.iter().map(|w| w / mean).collect();
+    let found = match calibrator {
+        Calibrator::Platt => {
+            let margins: Vec<f64> = raw.iter().map(|raw| fit.link().margin(*raw)).collect();
+            platt::fit(&margins, &part.labels, &weights)
+                .filter(|(a, _)| *a > 0.0)
+                .map(|(a, b)| Calibration::Platt { a, b })
+        }
+        Calibrator::Isotonic => isotonic::fit(&raw, &part.labels, &weights)
+            .map(|(raw, probability)| Calibration::Isotonic { raw, probability }),
+    };
+    found.ok_or(TrainError::Degenerate(
+        "on rows it has not seen, what it ranks higher does not convert more",
+    ))
 }
 
 /// Rows from all over the held-out part. In each one more input is missing than in real rows, in turn,
@@ -311,21 +370,29 @@ fn golden(
 }
 
 /// Measures the model that was loaded, not the one that was fitted.
-fn report(model: &Model, parts: &Parts) -> Result<Report, TrainError> {
+fn report(model: &Model, parts: &Parts) -> Result<(Report, Vec<Bin>), TrainError> {
     let held_out = &parts.held_out;
     let probabilities = score(model, held_out);
     if probabilities.iter().any(|p| p.is_nan()) {
         return Err(TrainError::Degenerate("a probability is not a number"));
     }
     let rate = parts.train.positives() as f64 / parts.train.rows() as f64;
-    Ok(Report {
+    let bins = reliability(
+        &probabilities,
+        &held_out.labels,
+        &vec![1.0; held_out.rows()],
+    );
+    let weighted = || Quality::weighted(&probabilities, &held_out.labels, &held_out.weights);
+    let report = Report {
         rows_train: parts.train.rows(),
         rows_calibrate: parts.calibrate.rows(),
         rows_held_out: held_out.rows(),
         positives_held_out: held_out.positives(),
         held_out: Quality::of(&probabilities, &held_out.labels),
+        held_out_weighted: held_out.weighted().then(weighted),
         baseline: Quality::of(&vec![rate; held_out.rows()], &held_out.labels),
-    })
+    };
+    Ok((report, bins))
 }
 
 /// The probability of every row of `data`.

@@ -16,6 +16,8 @@ mod registry;
 mod server;
 mod simulation;
 mod sink;
+mod train;
+mod train_command;
 mod transport;
 mod wire;
 

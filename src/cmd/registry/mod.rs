@@ -5,6 +5,7 @@ mod client;
 mod push;
 mod show;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use http::Method;
@@ -96,6 +97,19 @@ pub fn run(command: &Command) -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// Pushes a model's folder, as `offerd model push DIR` does; says what became of it, for people.
+///
+/// # Errors
+/// When the server cannot be reached, or it refuses.
+pub fn push_folder(dir: &Path, stage: Option<Stage>, server: &Server) -> Result<String, Error> {
+    let request = push::request(&push::Args::folder(dir, stage))?;
+    let waiting = format!("pushing {}", request.label);
+    let client = Client::new(server)?;
+    let (path, headers) = (&request.path, request.headers);
+    let answer = client.call(Method::PUT, path, headers, request.body, &waiting)?;
+    Ok(show::staged(&answer))
 }
 
 fn done(command: &Command) -> Result<(), Error> {

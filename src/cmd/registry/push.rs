@@ -42,6 +42,22 @@ pub struct Args {
     sign: Option<PathBuf>,
 }
 
+impl Args {
+    /// A folder, with nothing else said.
+    pub fn folder(dir: &Path, stage: Option<Stage>) -> Args {
+        Args {
+            dir: Some(dir.into()),
+            manifest: None,
+            artifact: None,
+            stage,
+            percent: None,
+            confirm: false,
+            by: None,
+            sign: None,
+        }
+    }
+}
+
 /// What to send.
 pub struct Sent {
     pub label: String,

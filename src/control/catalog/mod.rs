@@ -25,6 +25,7 @@ pub use json::to_json;
 pub use mistake::{Mistake, Mistakes};
 
 use crate::decide::snapshot::Catalog;
+use crate::model::{Feature, Kind, Missing, Source};
 use limits::FILE_BYTES_MAX;
 use mistake::Notes;
 use tree::Node;
@@ -60,6 +61,40 @@ pub fn read_toml(text: &str) -> Result<Arc<Catalog>, Mistakes> {
 pub fn read_json(text: &str) -> Result<Arc<Catalog>, Mistakes> {
     check_size(text)?;
     build(&Node::from_json(text)?, text)
+}
+
+/// The customer features that a catalog declares, as model inputs. Texts without a list
+/// of values are none: they are names and the like.
+///
+/// # Errors
+///
+/// Every mistake in it.
+pub fn declared_features(text: &str) -> Result<Vec<Feature>, Mistakes> {
+    let notes = Notes::default();
+    let tree = if json::is_json(text) {
+        Node::from_json(text)?
+    } else {
+        Node::from_toml(text)?
+    };
+    let file = file::File::read(&tree, &notes);
+    let declared = file.map_or(Vec::new(), |file| file.settings.features);
+    notes.into_mistakes(text)?;
+    let feature = |entry: file::FeatureEntry| {
+        let kind = match entry.kind {
+            file::FeatureKind::Number(..) | file::FeatureKind::Boolean => Kind::Number,
+            file::FeatureKind::Category(values) if values.is_empty() => return None,
+            file::FeatureKind::Category(values) => {
+                Kind::Category(values.into_iter().map(String::from).collect())
+            }
+        };
+        Some(Feature {
+            name: entry.name.into(),
+            kind,
+            source: Source::Customer,
+            missing: Missing::Nan,
+        })
+    };
+    Ok(declared.into_iter().filter_map(feature).collect())
 }
 
 fn build(tree: &Node, text: &str) -> Result<Arc<Catalog>, Mistakes> {
