@@ -13,8 +13,8 @@ pub struct RedisConfig {
     /// Changing it moves entries between streams, so the sink refuses a checkpoint of another
     /// number. Default 16.
     pub partitions: u16,
-    /// Entries of one stream that are applied together, all or none, 1 to 16,384. Redis answers
-    /// nobody else meanwhile. Default 512: about 1.5 ms.
+    /// Entries of one stream that are applied by one script, 1 to 16,384. Redis answers nobody else
+    /// meanwhile. Default 512: about 2 ms.
     pub batch_entries_max: usize,
     /// Entries of one round trip, over all streams, 1 to 65,536. Halved after a timeout and grown
     /// again, so that a slow Redis gets what it can take. Default 4,096.

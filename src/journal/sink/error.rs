@@ -51,11 +51,6 @@ impl ErrorCode {
     /// The code of an error reply, from its first word and its sentence.
     #[must_use]
     pub fn of_reply(code: &str, details: &str) -> ErrorCode {
-        // Refused at EXEC itself: "EXECABORT Transaction discarded because of: NOPERM this user …".
-        if let Some((_, cause)) = details.split_once("because of: ") {
-            let (code, details) = cause.split_once(' ').unwrap_or((cause, ""));
-            return ErrorCode::of_reply(code, details);
-        }
         match code {
             "OOM" => ErrorCode::Oom,
             "MISCONF" => ErrorCode::Misconf,
@@ -69,6 +64,8 @@ impl ErrorCode {
             "WRONGTYPE" => ErrorCode::WrongType,
             "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorCode::Cluster,
             _ if details.contains("max number of clients") => ErrorCode::MaxClients,
+            // A right that the script's commands need.
+            _ if details.contains("The user executing the script") => ErrorCode::NoPerm,
             // An entry at or below the top: somebody else has written to the stream.
             _ if details.contains("equal or smaller") => ErrorCode::Moved,
             // Redis 6.2 wraps what a script's command answered into a sentence of its own.
@@ -141,8 +138,8 @@ mod tests {
             ),
             ("ERR", "unknown command", ErrorCode::Other),
             (
-                "EXECABORT",
-                "Transaction discarded because of: NOPERM this user has no permissions",
+                "ERR",
+                "The user executing the script can't run this command or subcommand",
                 ErrorCode::NoPerm,
             ),
             (

@@ -5,8 +5,8 @@
 //! on their way.
 //!
 //! Exactly once rests on three things. Every entry's id in its stream is its position in the journal,
-//! so Redis itself refuses what it has. Every batch is applied onto the top it expects or not at all
-//! (`wire`), so no hole can be made. And on any doubt the stream is asked for its top (`shipper`), so
+//! so Redis itself refuses what it has. Every batch is compared with the stream's top and appended to
+//! it in one script (`wire`), so no hole can be made. And on any doubt the stream is asked for its top (`shipper`), so
 //! nothing needs to be remembered for certain.
 //!
 //! `shipper` decides (with the words of `steps`), `wire` speaks, `redis` carries and `report` tells;

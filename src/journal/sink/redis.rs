@@ -45,7 +45,7 @@ struct Flight {
     /// Streams whose keys are entered into the set, one reply each, before the batches'.
     registered: Vec<usize>,
     /// On the runtime's worker, which packs, sends and parses. It takes them in the order they were
-    /// made; were it otherwise, the guard would refuse the later batch.
+    /// made; were it otherwise, the later batch would find another top than it expects.
     reply: JoinHandle<Reply>,
 }
 
@@ -174,7 +174,6 @@ impl Worker {
             .get_multiplexed_async_connection_with_config(&settings)
             .await
             .map_err(|error| failure(&error))?;
-        check_transactions(&mut connection).await?;
         let server = match connection.send_packed_command(&::redis::cmd("INFO")).await {
             Ok(Value::BulkString(text)) => Server::parse(&String::from_utf8_lossy(&text)),
             Ok(Value::VerbatimString { text, .. }) => Server::parse(&text),
@@ -310,7 +309,7 @@ impl Worker {
                 .map_err(|error| {
                     Failure::new(ErrorCode::Journal, &format!("read the journal: {error}"))
                 })?;
-            let mut commands: Vec<Vec<Cmd>> = Vec::new();
+            let mut commands: Vec<Cmd> = Vec::new();
             for (position, entry) in &entries {
                 let stream = self.streams.of(entry);
                 let Fate::Join(batch) = self.shipper.offer(*position, stream) else {
@@ -318,17 +317,17 @@ impl Worker {
                 };
                 let index = stream.expect("only entries of a stream join a batch");
                 if batch == commands.len() {
-                    commands.push(Vec::new());
+                    let key = &self.streams.keys()[index];
+                    commands.push(self.encoder.open(key, self.shipper.expected(batch)));
                 }
-                let create = commands[batch].is_empty() && self.shipper.starts_stream(batch);
-                commands[batch].push(self.encoder.append(
+                let entries_max = self.config.stream_entries_max;
+                self.encoder.append(
+                    &mut commands[batch],
                     &self.streams,
-                    &self.streams.keys()[index],
-                    create,
-                    self.config.stream_entries_max,
+                    entries_max,
                     *position,
                     entry,
-                ));
+                );
             }
             self.shipper
                 .settle(entries.is_empty().then_some(end), self.now_ms());
@@ -351,10 +350,9 @@ impl Worker {
         &mut self,
         connection: &MultiplexedConnection,
         batches: Vec<Batch>,
-        commands: Vec<Vec<Cmd>>,
+        commands: Vec<Cmd>,
     ) -> Flight {
-        let entries: usize = batches.iter().map(|batch| batch.entries).sum();
-        let mut pipeline = Pipeline::with_capacity(entries + 5 * batches.len());
+        let mut pipeline = Pipeline::with_capacity(2 * batches.len());
         let mut registered = Vec::new();
         for batch in &batches {
             if !self.registered[batch.stream] && !registered.contains(&batch.stream) {
@@ -362,15 +360,8 @@ impl Worker {
                 pipeline.add_command(wire::register(&self.streams.keys()[batch.stream]));
             }
         }
-        for (batch, commands) in batches.iter().zip(commands) {
-            let key = &self.streams.keys()[batch.stream];
-            for command in wire::open(key, batch.expected) {
-                pipeline.add_command(command);
-            }
-            for command in commands {
-                pipeline.add_command(command);
-            }
-            pipeline.add_command(wire::close());
+        for command in commands {
+            pipeline.add_command(command);
         }
         let mut connection = connection.clone();
         let reply = tokio::spawn(async move {
@@ -398,16 +389,12 @@ impl Worker {
             }
             Err(error) => return Err(Failure::new(ErrorCode::Other, &error.to_string())),
         };
-        let expected = flight
-            .batches
-            .iter()
-            .map(|batch| wire::replies(batch.entries));
-        if replies.len() != flight.registered.len() + expected.sum::<usize>() {
+        if replies.len() != flight.registered.len() + flight.batches.len() {
             return Err(Failure::new(ErrorCode::Protocol, "a reply is missing"));
         }
         let grown = self.round_entries + self.round_entries / 8 + 1;
         self.round_entries = grown.min(self.config.round_entries_max);
-        let (sets, mut replies) = replies.split_at(flight.registered.len());
+        let (sets, replies) = replies.split_at(flight.registered.len());
         for (&stream, reply) in flight.registered.iter().zip(sets) {
             match wire::entered(reply) {
                 Ok(()) => self.registered[stream] = true,
@@ -417,10 +404,8 @@ impl Worker {
         let mut ends = None;
         let mut applied = 0;
         self.works = true;
-        for batch in &flight.batches {
-            let (own, rest) = replies.split_at(wire::replies(batch.entries));
-            replies = rest;
-            let outcome = wire::applied(own, batch.entries);
+        for (batch, reply) in flight.batches.iter().zip(replies) {
+            let outcome = wire::applied(reply, batch.entries);
             match &outcome {
                 Ok(()) => applied += batch.entries as u64,
                 Err(failure) => {
@@ -464,18 +449,6 @@ impl Worker {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).expect("half a billion years")
     }
-}
-
-/// Makes sure that the user may watch, begin and end a transaction: where `MULTI` is refused, what
-/// follows it would be applied one by one, without the guard.
-async fn check_transactions(connection: &mut MultiplexedConnection) -> Result<(), Failure> {
-    let mut pipeline = Pipeline::new();
-    pipeline.add_command(wire::watch(wire::STREAMS_KEY));
-    pipeline.add_command(::redis::cmd("MULTI"));
-    pipeline.add_command(wire::close());
-    let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len());
-    let replies = replies.await.map_err(|error| failure(&error))?;
-    wire::applied(&replies, 0)
 }
 
 fn failure(error: &::redis::RedisError) -> Failure {

@@ -2,8 +2,8 @@
 //!
 //! One journal feeds many streams. For each stream the shipper knows the **top**: the last id that
 //! is certainly in Redis (`acked`) and the last it has handed to the connection (`sent`). A batch
-//! says which top it expects, and Redis takes the batch only onto that top (see `wire`); so a batch
-//! can be applied in full or not at all, in order or not at all, and however often it is sent.
+//! says which top it expects, and Redis takes the batch only onto that top (see `wire`); so whatever
+//! is applied of it is its beginning, after everything before it, and however often it is sent.
 //!
 //! Anything else than "applied" is **doubt**, and doubt has one cure: ask the stream's top and go on
 //! from there.
@@ -257,10 +257,10 @@ impl Shipper {
         self.rewound
     }
 
-    /// Whether a batch of the round under construction is its stream's first.
+    /// The top that a batch of the round under construction expects.
     #[must_use]
-    pub fn starts_stream(&self, batch: usize) -> bool {
-        self.round[batch].expected == Position::START
+    pub fn expected(&self, batch: usize) -> Position {
+        self.round[batch].expected
     }
 
     /// An entry was read; `stream` is `None` where it is not shipped. Entries come in order, each
