@@ -228,6 +228,7 @@ mod tests {
                 offer("sports", OfferClass::Upsell, &[complexity(0.25)]),
             ],
             offer_index: HashMap::new(),
+            cap_window_ms: 0,
         }
     }
 

@@ -135,6 +135,9 @@ pub struct Catalog {
     pub offers: Vec<Offer>,
     /// Hashes of offer ids.
     pub offer_index: HashMap<NameHash, OfferIx>,
+    /// [`Catalog::cap_window_ms_max`], looked up once: every decision asks for it while the customer's
+    /// account is held.
+    pub cap_window_ms: i64,
 }
 
 /// When service comes before selling.

@@ -232,7 +232,7 @@ impl Service {
             return decide::decide(snapshot, request, facts, scratch);
         };
         self.ledger.with(subject, request.at, |account| {
-            account.facts_into(snapshot.catalog.cap_window_ms_max(), facts);
+            account.facts_into(snapshot.catalog.cap_window_ms, facts);
             let decision = decide::decide(snapshot, request, facts, scratch);
             if !request.test && !decision.choices.is_empty() {
                 let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));

@@ -105,6 +105,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         placement_index: HashMap::from([("tracker_hero".into(), PlacementIx(0))]),
         offers: vec![offer],
         offer_index: HashMap::new(),
+        cap_window_ms: 0,
     };
     Snapshot {
         epoch: 184,

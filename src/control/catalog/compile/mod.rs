@@ -45,10 +45,12 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
         placement_index: HashMap::new(),
         offers: Vec::new(),
         offer_index: HashMap::new(),
+        cap_window_ms: 0,
     };
     let classes = placements.iter().map(classes).collect::<Vec<_>>();
     add_placements(&mut catalog, placements, settings.explorer, notes);
     offer::add_all(&mut catalog, offers, &names, &classes, notes);
+    catalog.cap_window_ms = catalog.cap_window_ms_max();
     catalog
 }
 
