@@ -69,6 +69,8 @@ pub(super) fn fill(
             offer.prior
         };
         runner.score = runner.probability * offer.value_minor as f64 * offer.lever;
+        // A pushed model and a prior say what they believe, not how surely.
+        runner.spread = 0.0;
         candidate.verdict = Verdict::Eligible {
             probability: runner.probability,
             score: runner.score,
