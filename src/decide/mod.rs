@@ -14,6 +14,7 @@ mod eligibility;
 pub mod explore;
 mod guardrail;
 pub mod inputs;
+pub mod learning;
 pub mod offer_inputs;
 pub mod record;
 mod score;

@@ -10,6 +10,7 @@ use super::bucketing;
 use super::condition::Condition;
 use super::explore::Explorer;
 use super::inputs::{Input, Vocabulary};
+use super::learning::Learning;
 use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
@@ -123,6 +124,8 @@ pub struct Catalog {
     pub care: CarePolicy,
     /// Caps over all offers that sell.
     pub selling_caps: Vec<Cap>,
+    /// What is learnt from events.
+    pub learning: Learning,
     /// Every attribute that a condition or a model looks at.
     pub vocabulary: Vocabulary,
     /// Names of triggers that pages may send.
