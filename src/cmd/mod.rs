@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod csv;
 pub mod export;
 pub mod keys;
+pub mod learn;
 pub mod model;
 pub mod registry;
 pub mod replay;
