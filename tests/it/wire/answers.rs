@@ -115,6 +115,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         salt: 1,
         canary: None,
         shadow: None,
+        posterior: None,
         catalog: Arc::new(catalog),
         model: Arc::new(LiveModel {
             name: "propensity".into(),
@@ -158,6 +159,8 @@ fn decision() -> Decision {
             score: 1.31,
             propensity: Propensity::new(0.82).expect("odds"),
             explored: false,
+            gap: 0.0,
+            behind: 0.0,
         }],
         degraded: Degraded {
             model_deadline: true,
