@@ -14,7 +14,7 @@ use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
 };
-use crate::model::Scorer;
+use crate::model::{Roster, Scorer};
 
 /// What one decision is made from, besides the request and the ledger's facts.
 pub struct Snapshot {
@@ -375,10 +375,8 @@ pub struct LiveModel {
     pub vocabulary: Vocabulary,
     /// Where each model input comes from, in the model's order.
     pub inputs: Vec<Input>,
-    /// Positions of the inputs that differ between candidates, ascending.
-    pub own_inputs: Vec<u16>,
-    /// Their values: offer after offer, `own_inputs.len()` each.
-    pub own: Vec<f64>,
+    /// The inputs that differ between candidates: one row per offer of the catalog.
+    pub offers: Roster,
 }
 
 impl Catalog {
@@ -424,8 +422,7 @@ impl LiveModel {
             scorer: None,
             vocabulary: catalog.vocabulary.clone(),
             inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            offers: Roster::default(),
         }
     }
 }
