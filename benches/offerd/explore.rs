@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use offerd::decide::explore::Explorer;
+use offerd::decide::explore::{Arms, Explorer};
 
 fn uniform(scores: &[f64], odds: &mut [f64]) {
     let sum: f64 = scores.iter().sum();
@@ -31,12 +31,17 @@ pub fn bench(c: &mut Criterion) {
         let scores: Vec<f64> = (0..candidates)
             .map(|i| 1.0 + f64::from(i * 37 % 101))
             .collect();
+        let spreads = vec![0.1; scores.len()];
         let mut odds = vec![0.0; scores.len()];
         for (name, explorer) in explorers {
             let name = format!("explore/{name}/{candidates}");
             c.bench_function(&name, |b| {
                 b.iter(|| {
-                    explorer.fill(black_box(&scores), &mut odds);
+                    let arms = Arms {
+                        scores: black_box(&scores),
+                        spreads: &spreads,
+                    };
+                    explorer.fill(&arms, &mut odds);
                     odds[0]
                 });
             });

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::explore::Explorer;
+use super::explore::{Arms, Explorer};
 use super::scratch::Scratch;
 use super::snapshot::{Placement, Snapshot};
 use crate::domain::{Choice, DecisionId, PlacementAsk, Propensity, Request, Tier, Verdict};
@@ -66,10 +66,13 @@ fn compete(snapshot: &Snapshot, scratch: &mut Scratch) -> Option<Tier> {
         .min()?;
     scratch.competing.clear();
     scratch.scores.clear();
+    scratch.spreads.clear();
     for i in all {
         if left(scratch, i) && tier_of(snapshot, scratch, i) == tier {
             scratch.competing.push(i);
-            scratch.scores.push(scratch.running[i as usize].score);
+            let runner = &scratch.running[i as usize];
+            scratch.scores.push(runner.score);
+            scratch.spreads.push(runner.spread);
         }
     }
     Some(tier)
@@ -86,7 +89,11 @@ fn tier_of(snapshot: &Snapshot, scratch: &Scratch, runner: u32) -> Tier {
 fn odds(explorer: &Explorer, scratch: &mut Scratch) {
     scratch.odds.clear();
     scratch.odds.resize(scratch.scores.len(), 0.0);
-    explorer.fill(&scratch.scores, &mut scratch.odds);
+    let arms = Arms {
+        scores: &scratch.scores,
+        spreads: &scratch.spreads,
+    };
+    explorer.fill(&arms, &mut scratch.odds);
 }
 
 /// Writes the odds of the first draw of a tier into the verdicts.

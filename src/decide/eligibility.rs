@@ -38,6 +38,7 @@ pub(super) fn select(
                     candidate,
                     probability: 0.0,
                     score: 0.0,
+                    spread: 0.0,
                     out: false,
                 });
                 Verdict::Eligible {

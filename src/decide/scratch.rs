@@ -24,6 +24,8 @@ pub struct Scratch {
     pub(super) running: Vec<Runner>,
     /// Scores of those who compete for a rank.
     pub(super) scores: Vec<f64>,
+    /// How sure those are: standard deviations of their logarithms.
+    pub(super) spreads: Vec<f64>,
     /// Their odds.
     pub(super) odds: Vec<f64>,
     /// Which runners they are.
@@ -41,6 +43,8 @@ pub(super) struct Runner {
     pub probability: f64,
     /// Expected value in minor units.
     pub score: f64,
+    /// Standard deviation of the logarithm of `score`; 0 where nobody knows.
+    pub spread: f64,
     /// Drawn, or barred by something drawn.
     pub out: bool,
 }
@@ -57,7 +61,8 @@ impl Scratch {
         self.decision.clear();
         self.decision.id = Some(request.decision);
         self.decision.epoch = snapshot.epoch;
-        bind_slots(&model.vocabulary, request, &mut self.slots);
+        bind_slots(&model.features, request, &mut self.slots);
+        self.asking.begin();
         self.clock = Clock::at(request.at, &snapshot.catalog.time_zone);
         self.labels = 0;
         self.care = super::guardrail::in_care(&snapshot.catalog.care, request);

@@ -8,6 +8,7 @@ mod isotonic;
 pub mod log;
 mod logistic;
 pub mod metrics;
+pub mod ope;
 mod platt;
 pub mod plot;
 pub mod simulate;

@@ -14,6 +14,7 @@ mod import;
 mod linear;
 mod load;
 mod manifest;
+pub mod online;
 mod predictor;
 mod roster;
 

@@ -4,8 +4,20 @@
 //! that keeps the order of the scores and the floor. *Method:* random scores of wildly different sizes, with
 //! ties, zeros and the largest and smallest numbers there are.
 
-use offerd::decide::explore::Explorer;
+use offerd::decide::explore::{Arms, Explorer};
 use proptest::prelude::*;
+
+/// The odds of candidates that nobody is unsure about.
+fn odds(explorer: Explorer, scores: &[f64]) -> Vec<f64> {
+    let mut odds = vec![f64::NAN; scores.len()];
+    let spreads = vec![0.0; scores.len()];
+    let arms = Arms {
+        scores,
+        spreads: &spreads,
+    };
+    explorer.fill(&arms, &mut odds);
+    odds
+}
 
 fn scores() -> impl Strategy<Value = Vec<f64>> {
     let score = prop_oneof![
@@ -52,8 +64,7 @@ proptest! {
 
     #[test]
     fn odds_are_a_distribution(explorer in explorer(), scores in scores()) {
-        let mut odds = vec![f64::NAN; scores.len()];
-        explorer.fill(&scores, &mut odds);
+        let odds = odds(explorer, &scores);
         let inside = odds.iter().all(|p| (0.0..=1.0).contains(p));
         prop_assert!(inside, "{:?}", odds);
         let sum: f64 = odds.iter().sum();
@@ -64,8 +75,7 @@ proptest! {
 
     #[test]
     fn a_higher_score_never_has_lower_odds(explorer in explorer(), scores in scores()) {
-        let mut odds = vec![f64::NAN; scores.len()];
-        explorer.fill(&scores, &mut odds);
+        let odds = odds(explorer, &scores);
         for (a, p) in scores.iter().zip(&odds) {
             for (b, q) in scores.iter().zip(&odds) {
                 prop_assert!(a <= b || p >= q, "{} has {}, {} has {}", a, p, b, q);
@@ -80,11 +90,7 @@ proptest! {
         scores in scores(),
     ) {
         let explorer = Explorer::Softmax { temperature, floor };
-        let fill = |scores: &[f64]| {
-            let mut odds = vec![f64::NAN; scores.len()];
-            explorer.fill(scores, &mut odds);
-            odds
-        };
+        let fill = |scores: &[f64]| odds(explorer, scores);
         let reversed: Vec<f64> = scores.iter().rev().copied().collect();
         for (p, q) in fill(&scores).iter().zip(fill(&reversed).iter().rev()) {
             prop_assert!((p - q).abs() < 1e-12, "{} and {}", p, q);

@@ -33,11 +33,24 @@ pub enum Explorer {
     },
 }
 
+/// What an explorer looks at: one entry per candidate in each list.
+#[derive(Clone, Copy, Debug)]
+pub struct Arms<'a> {
+    /// Expected values in minor units, finite.
+    pub scores: &'a [f64],
+    /// Standard deviations of the logarithms of the scores, finite and at least 0; all 0 where nobody
+    /// knows how sure the scores are.
+    pub spreads: &'a [f64],
+}
+
 impl Explorer {
-    /// Writes the odds of candidates with these `scores` (finite) into `odds`, which is as long.
-    pub fn fill(&self, scores: &[f64], odds: &mut [f64]) {
+    /// Writes the odds of these candidates into `odds`, which is as long as each list of `arms`.
+    pub fn fill(&self, arms: &Arms<'_>, odds: &mut [f64]) {
+        let scores = arms.scores;
         debug_assert_eq!(scores.len(), odds.len());
+        debug_assert_eq!(scores.len(), arms.spreads.len());
         debug_assert!(scores.iter().all(|score| score.is_finite()));
+        debug_assert!((arms.spreads.iter()).all(|s| s.is_finite() && *s >= 0.0));
         if let [only] = odds {
             // Not left to arithmetic: rounding could leave it off 1.
             *only = 1.0;
@@ -75,7 +88,12 @@ mod tests {
     #[track_caller]
     fn check(explorer: Explorer, scores: &[f64], expected: &[f64]) {
         let mut odds = vec![f64::NAN; scores.len()];
-        explorer.fill(scores, &mut odds);
+        let spreads = vec![0.0; scores.len()];
+        let arms = Arms {
+            scores,
+            spreads: &spreads,
+        };
+        explorer.fill(&arms, &mut odds);
         let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
         assert!(
             odds.iter().zip(expected).all(near),
