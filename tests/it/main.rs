@@ -8,6 +8,7 @@ mod docs;
 mod explore;
 mod growthbook;
 mod journal;
+mod learner;
 mod ledger;
 mod model;
 mod readers;
