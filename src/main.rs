@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offerd::cmd::{catalog, export, keys, learn, model, registry, replay, serve, train};
+use offerd::cmd::{catalog, evaluate, export, keys, learn, model, registry, replay, serve, train};
 
 /// Decides which offer a customer should see while waiting for a technician.
 #[derive(Debug, Parser)]
@@ -26,6 +26,7 @@ enum Command {
     #[command(subcommand)]
     Model(Model),
     Train(train::Args),
+    Evaluate(evaluate::Args),
     Learn(learn::Args),
     Replay(replay::Args),
     Export(export::Args),
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Some(Command::Model(Model::Files(command))) => return model::run(&command),
         Some(Command::Model(Model::Registry(command))) => return registry::run(&command),
         Some(Command::Train(args)) => done(train::run(&args)),
+        Some(Command::Evaluate(args)) => done(evaluate::run(&args)),
         Some(Command::Learn(args)) => learn::run(&args).map_err(Into::into),
         Some(Command::Replay(args)) => replay::run(&args).map_err(Into::into),
         Some(Command::Export(args)) => done(export::run(&args)),

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod csv;
+pub mod evaluate;
 pub mod export;
 pub mod keys;
 pub mod learn;

@@ -33,6 +33,12 @@ impl Dice {
         from + (to - from) * self.unit()
     }
 
+    /// A whole number from 0 to below `n`, which is at least 1 (Lemire 2019, without the rejection, whose
+    /// bias is below `n / 2^64`).
+    pub fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.bits()) * n as u128) >> 64) as usize
+    }
+
     /// True with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p

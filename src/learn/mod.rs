@@ -10,6 +10,7 @@ pub mod learner;
 pub mod log;
 mod logistic;
 pub mod metrics;
+pub mod ope;
 mod platt;
 pub mod plot;
 pub mod rates;
