@@ -15,6 +15,7 @@ mod events;
 mod fuzz;
 mod grpc;
 mod journal_file;
+mod learning;
 mod lifecycle;
 mod models;
 mod outage;
