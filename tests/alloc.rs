@@ -87,10 +87,19 @@ fn no_explorer_allocates() {
     for explorer in [
         Explorer::Deterministic { floor },
         Explorer::EpsilonGreedy { epsilon: 0.1 },
-        Explorer::Softmax { temperature: 0.25, floor },
+        Explorer::Softmax {
+            temperature: 0.25,
+            floor,
+        },
         Explorer::Uniform,
-        Explorer::InverseGap { gamma: 100.0, floor },
-        Explorer::InverseGapBudget { budget: 0.05, floor },
+        Explorer::InverseGap {
+            gamma: 100.0,
+            floor,
+        },
+        Explorer::InverseGapBudget {
+            budget: 0.05,
+            floor,
+        },
         Explorer::PairwiseOdds { alpha, floor },
         Explorer::Thompson { alpha, floor },
     ] {
