@@ -14,6 +14,7 @@ mod eligibility;
 pub mod explore;
 mod guardrail;
 pub mod inputs;
+pub mod learning;
 mod odds;
 pub mod offer_inputs;
 pub mod record;
@@ -21,6 +22,7 @@ mod score;
 mod scratch;
 pub mod shadow;
 pub mod snapshot;
+pub mod words;
 
 pub use draw::uniform;
 pub use eligibility::creative_for;
@@ -104,7 +106,7 @@ impl<'a> Views<'a> {
         request: &'a Request<'a>,
         slots: &'a mut Vec<u16>,
     ) -> Views<'a> {
-        inputs::bind_slots(&model.vocabulary, request, slots);
+        inputs::bind_slots(&model.features, request, slots);
         let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
         Views {
             model,

@@ -10,6 +10,8 @@ use super::bucketing;
 use super::condition::Condition;
 use super::explore::Explorer;
 use super::inputs::{Input, Vocabulary};
+use super::learning::Learning;
+use super::words::Words;
 use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
@@ -83,6 +85,15 @@ impl Snapshot {
         }
     }
 
+    /// Every model in it, in whichever role.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<LiveModel>> {
+        let beside = [
+            self.canary.as_ref().map(|c| &c.model),
+            self.shadow.as_ref().map(|s| &s.model),
+        ];
+        std::iter::once(&self.model).chain(beside.into_iter().flatten())
+    }
+
     /// The model that made a decision of this snapshot.
     #[must_use]
     pub fn decided_by(&self, decision: &Decision) -> &LiveModel {
@@ -123,6 +134,8 @@ pub struct Catalog {
     pub care: CarePolicy,
     /// Caps over all offers that sell.
     pub selling_caps: Vec<Cap>,
+    /// What is learnt from events.
+    pub learning: Learning,
     /// Every attribute that a condition or a model looks at.
     pub vocabulary: Vocabulary,
     /// Names of triggers that pages may send.
@@ -373,8 +386,12 @@ pub struct LiveModel {
     pub scorer: Option<Arc<dyn Scorer>>,
     /// The catalog's vocabulary and the attributes that only the model looks at.
     pub vocabulary: Vocabulary,
+    /// The names of the customer's features that the vocabulary knows, slot by slot.
+    pub features: Words,
     /// Where each model input comes from, in the model's order.
     pub inputs: Vec<Input>,
+    /// Positions of the inputs that differ between placements of one request, ascending.
+    pub placement_inputs: Vec<u16>,
     /// Positions of the inputs that differ between candidates, ascending.
     pub own_inputs: Vec<u16>,
     /// Their values: offer after offer, `own_inputs.len()` each.
@@ -423,7 +440,9 @@ impl LiveModel {
             label: "prior@0".into(),
             scorer: None,
             vocabulary: catalog.vocabulary.clone(),
+            features: catalog.vocabulary.features(),
             inputs: Vec::new(),
+            placement_inputs: Vec::new(),
             own_inputs: Vec::new(),
             own: Vec::new(),
         }

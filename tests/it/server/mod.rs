@@ -19,7 +19,9 @@ mod lifecycle;
 mod models;
 mod outage;
 mod process;
+mod signatures;
 mod stages;
+mod stored;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use offerd::decide::condition::{Attr, Attributes, Key};
 use offerd::decide::explore::Explorer;
 use offerd::decide::inputs::Vocabulary;
+use offerd::decide::learning::Learning;
 use offerd::decide::snapshot::{
     Action, ActionKind, CarePolicy, Catalog, Creative, LiveModel, Offer, Placement, Set, Snapshot,
     Span, Text,
 };
+use offerd::decide::words::Words;
 use offerd::domain::{
     Channel, Choice, CreativeIx, Currency, Decision, DecisionId, Degraded, Exclusion, Money,
     NameHash, OfferClass, OfferIx, PlacementDecision, PlacementIx, Propensity, Request, Tier,
@@ -99,6 +101,7 @@ fn snapshot(offer: Offer) -> Snapshot {
             reschedules_min: None,
         },
         selling_caps: Vec::new(),
+        learning: Learning::default(),
         vocabulary: Vocabulary::default(),
         triggers: Vec::new(),
         placements: vec![placement],
@@ -119,7 +122,9 @@ fn snapshot(offer: Offer) -> Snapshot {
             label: "propensity@2026-11-20.1".into(),
             scorer: None,
             vocabulary: Vocabulary::default(),
+            features: Words::default(),
             inputs: Vec::new(),
+            placement_inputs: Vec::new(),
             own_inputs: Vec::new(),
             own: Vec::new(),
         }),
@@ -159,6 +164,7 @@ fn decision() -> Decision {
             unlogged: true,
             ..Degraded::default()
         },
+        odd_inputs: Vec::new(),
     }
 }
 
