@@ -4,6 +4,7 @@
 //! and proves is what any caller gets. Exit codes: 0 done, 1 failed, 2 wrong use.
 
 mod drive;
+mod visit;
 
 use std::process::ExitCode;
 
@@ -32,7 +33,19 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("loadtest: {error:#}");
-            ExitCode::from(if error.is::<drive::WrongUse>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<WrongUse>() { 2 } else { 1 })
         }
     }
 }
+
+/// The command line or the file is wrong; nothing was sent.
+#[derive(Debug)]
+pub struct WrongUse(pub String);
+
+impl std::fmt::Display for WrongUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUse {}
