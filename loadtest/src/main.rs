@@ -4,6 +4,7 @@
 //! and proves is what any caller gets. Exit codes: 0 done, 1 failed, 2 wrong use.
 
 mod drive;
+mod load;
 mod visit;
 
 use std::process::ExitCode;
@@ -21,12 +22,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Drive(drive::Args),
+    Run(load::run::Args),
+    #[command(hide = true)]
+    Floor(load::floor::Args),
 }
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let result = match &command {
         Command::Drive(args) => drive::run(args),
+        Command::Run(args) => load::block_on(load::run::run(args)),
+        Command::Floor(args) => load::floor::run(args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
