@@ -23,6 +23,7 @@ struct Cli {
 enum Command {
     Drive(drive::Args),
     Run(load::run::Args),
+    Limit(load::limit::Args),
     #[command(hide = true)]
     Floor(load::floor::Args),
 }
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let result = match &command {
         Command::Drive(args) => drive::run(args),
         Command::Run(args) => load::block_on(load::run::run(args)),
+        Command::Limit(args) => load::block_on(load::limit::run(args)),
         Command::Floor(args) => load::floor::run(args),
     };
     match result {

@@ -166,3 +166,37 @@ fn floors_are_measured_in_the_same_run() {
     assert!(std::fs::read_to_string(&html.0).unwrap().contains("<svg"));
     assert!(std::fs::read_to_string(&hgrm.0).unwrap().contains("#[Max"));
 }
+
+#[test]
+fn a_limit_is_a_rate_that_held() {
+    let Some(offerd) = offerd() else { return };
+    // An objective that any machine keeps at 50 and none at 20,000 in visits.
+    let more = [
+        "--slo",
+        "p50=200ms",
+        "--from",
+        "50",
+        "--within",
+        "1",
+        "--for",
+        "500ms",
+        "--timeout",
+        "3s",
+    ];
+    let (output, report) = report(&offerd, "limit", &more);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let limit = report["figures"]["highest rate with p50=200ms"]
+        .as_f64()
+        .unwrap();
+    assert!(limit >= 50.0, "{limit}");
+    let best = &report["runs"][0];
+    assert_eq!(
+        best["name"],
+        format!("{limit:.0}/s"),
+        "the best rate's run comes first"
+    );
+}
