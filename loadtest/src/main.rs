@@ -24,6 +24,7 @@ enum Command {
     Drive(drive::Args),
     Run(load::run::Args),
     Limit(load::limit::Args),
+    Overload(load::overload::Args),
     #[command(hide = true)]
     Floor(load::floor::Args),
 }
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Drive(args) => drive::run(args),
         Command::Run(args) => load::block_on(load::run::run(args)),
         Command::Limit(args) => load::block_on(load::limit::run(args)),
+        Command::Overload(args) => load::block_on(load::overload::run(args)),
         Command::Floor(args) => load::floor::run(args),
     };
     match result {

@@ -200,3 +200,30 @@ fn a_limit_is_a_rate_that_held() {
         "the best rate's run comes first"
     );
 }
+
+#[test]
+fn an_overload_is_told_by_its_parts() {
+    let Some(offerd) = offerd() else { return };
+    let more = [
+        "--times",
+        "5",
+        "--for",
+        "1s",
+        "--capacity",
+        "300",
+        "--connections",
+        "64",
+    ];
+    let (output, report) = report(&offerd, "overload", &more);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let planned = |name| phase(&report, "offerd", name)["planned"].as_u64().unwrap();
+    assert_eq!(
+        (planned("base"), planned("overload"), planned("recovery")),
+        (270, 1_500, 270)
+    );
+    let figures = report["figures"].as_object().unwrap();
+    for figure in ["overload: goodput / capacity", "recovery: p99 / p99 before"] {
+        assert!(figures[figure].as_f64() > Some(0.0), "{text}");
+    }
+}

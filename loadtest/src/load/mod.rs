@@ -17,6 +17,7 @@ mod latency;
 pub mod limit;
 mod machine;
 mod objective;
+pub mod overload;
 mod plan;
 mod process;
 mod report;
