@@ -25,6 +25,7 @@ enum Command {
     Run(load::run::Args),
     Limit(load::limit::Args),
     Overload(load::overload::Args),
+    Swap(load::swap::Args),
     #[command(hide = true)]
     Floor(load::floor::Args),
 }
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Run(args) => load::block_on(load::run::run(args)),
         Command::Limit(args) => load::block_on(load::limit::run(args)),
         Command::Overload(args) => load::block_on(load::overload::run(args)),
+        Command::Swap(args) => load::block_on(load::swap::run(args)),
         Command::Floor(args) => load::floor::run(args),
     };
     match result {

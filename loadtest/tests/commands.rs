@@ -227,3 +227,34 @@ fn an_overload_is_told_by_its_parts() {
         assert!(figures[figure].as_f64() > Some(0.0), "{text}");
     }
 }
+
+#[test]
+fn swaps_are_answered_by_versions_that_were_pushed() {
+    let Some(offerd) = offerd() else { return };
+    let model = model();
+    let more = [
+        "--model",
+        model.to_str().unwrap(),
+        "--every",
+        "300ms",
+        "--rounds",
+        "1",
+    ];
+    let load = ["--rate", "200", "--for", "3s", "--scenario", "decisions"];
+    let (output, report) = report(&offerd, "swap", &[&more[..], &load[..]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(
+        report["figures"]["versions pushed"].as_f64() >= Some(2.0),
+        "{text}"
+    );
+    assert!(
+        report["figures"]["versions that answered"].as_f64() >= Some(2.0),
+        "{text}"
+    );
+    assert_eq!(
+        sum(&phase(&report, "swapping", "load")["wrong"]),
+        0,
+        "{text}"
+    );
+}

@@ -24,6 +24,7 @@ mod report;
 pub mod run;
 mod source;
 mod subject;
+pub mod swap;
 mod tally;
 #[cfg(test)]
 mod tests;
