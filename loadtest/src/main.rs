@@ -26,6 +26,7 @@ enum Command {
     Limit(load::limit::Args),
     Overload(load::overload::Args),
     Swap(load::swap::Args),
+    Faults(load::faults::Args),
     #[command(hide = true)]
     Floor(load::floor::Args),
 }
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Limit(args) => load::block_on(load::limit::run(args)),
         Command::Overload(args) => load::block_on(load::overload::run(args)),
         Command::Swap(args) => load::block_on(load::swap::run(args)),
+        Command::Faults(args) => load::block_on(load::faults::run(args)),
         Command::Floor(args) => load::floor::run(args),
     };
     match result {

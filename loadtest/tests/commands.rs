@@ -258,3 +258,29 @@ fn swaps_are_answered_by_versions_that_were_pushed() {
         "{text}"
     );
 }
+
+#[test]
+fn redis_standing_still_loses_nothing() {
+    let Some(offerd) = offerd() else { return };
+    if Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("not tested: there is no redis-server");
+        return;
+    }
+    for fault in ["redis-stopped", "redis-blackholed", "redis-killed"] {
+        let more = ["--fault", fault, "--rate", "200", "--for", "1500ms"];
+        let (output, report) = report(&offerd, "faults", &more);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        let figures = report["figures"].as_object().unwrap();
+        let lost = figures
+            .iter()
+            .filter(|(name, _)| name.ends_with("records lost"));
+        let lost: Vec<f64> = lost.filter_map(|(_, n)| n.as_f64()).collect();
+        assert_eq!(lost, [0.0, 0.0], "with and without: {text}");
+        assert!(!text.contains("not everything in redis"), "{text}");
+    }
+}
