@@ -27,6 +27,8 @@ enum Command {
     Overload(load::overload::Args),
     Swap(load::swap::Args),
     Faults(load::faults::Args),
+    Compare(load::compare::CompareArgs),
+    Merge(load::compare::MergeArgs),
     #[command(hide = true)]
     Floor(load::floor::Args),
 }
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Overload(args) => load::block_on(load::overload::run(args)),
         Command::Swap(args) => load::block_on(load::swap::run(args)),
         Command::Faults(args) => load::block_on(load::faults::run(args)),
+        Command::Compare(args) => load::compare::compare(args),
+        Command::Merge(args) => load::compare::merge(args),
         Command::Floor(args) => load::floor::run(args),
     };
     match result {

@@ -284,3 +284,71 @@ fn redis_standing_still_loses_nothing() {
         assert!(!text.contains("not everything in redis"), "{text}");
     }
 }
+
+#[test]
+fn reports_are_merged_and_compared() {
+    let Some(offerd) = offerd() else { return };
+    let files: Vec<File> = (0..3).map(|n| File::new(&format!("part{n}"))).collect();
+    let path = |n: usize| files[n].0.to_str().unwrap();
+    for (n, rate) in [(0, "100"), (1, "200")] {
+        let offerd = offerd.to_str().unwrap();
+        let load = [
+            "--rate",
+            rate,
+            "--for",
+            "1s",
+            "--scenario",
+            "decisions",
+            "--json",
+            path(n),
+        ];
+        let output = loadtest(
+            &[
+                &["run", "--offerd", offerd, "--warm-up", "100ms"],
+                &load[..],
+            ]
+            .concat(),
+        );
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    let merged = loadtest(&["merge", path(0), path(1), "--json", path(2)]);
+    assert!(
+        merged.status.success(),
+        "{}",
+        String::from_utf8_lossy(&merged.stderr)
+    );
+    assert_eq!(
+        phase(&files[2].json(), "offerd", "load")["decisions"]["count"],
+        300
+    );
+
+    let code = |condition: &str| {
+        let output = loadtest(&["compare", path(0), path(1), "--fail-if", condition]);
+        output.status.code()
+    };
+    assert_eq!(code("rate < 1.5x"), Some(0));
+    assert_eq!(code("rate > 1.5x"), Some(1));
+    assert_eq!(code("failed > 0"), Some(0));
+    assert_eq!(code("speed > 1x"), Some(2), "a figure that there is not");
+}
+
+#[test]
+fn wrong_use_is_told_apart() {
+    for arguments in [
+        &["run", "--rate", "fast"][..],
+        &["run", "--url", "ftp://x"],
+        &["run", "--phase", "lunch", "--url", "http://127.0.0.1:9"],
+        &["limit", "--slo", "p99"],
+        &["swap", "--url", "http://127.0.0.1:9"],
+        &["faults"],
+        &["compare", "no-such-file", "no-such-file"],
+    ] {
+        let output = loadtest(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}

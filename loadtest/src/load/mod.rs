@@ -8,6 +8,7 @@ mod admin;
 mod args;
 mod check;
 mod clock;
+pub mod compare;
 mod engine;
 pub mod faults;
 pub mod floor;
