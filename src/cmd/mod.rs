@@ -5,6 +5,7 @@ pub mod csv;
 pub mod evaluate;
 pub mod export;
 pub mod keys;
+pub mod learn;
 pub mod model;
 pub mod registry;
 pub mod replay;

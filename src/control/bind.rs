@@ -215,6 +215,7 @@ mod tests {
                 reschedules_min: None,
             },
             selling_caps: Vec::new(),
+            learning: crate::decide::learning::Learning::default(),
             vocabulary: Vocabulary::default(),
             triggers: Vec::new(),
             placements: Vec::new(),

@@ -14,7 +14,9 @@ mod eligibility;
 pub mod explore;
 mod guardrail;
 pub mod inputs;
+pub mod learning;
 pub mod offer_inputs;
+pub mod posterior;
 pub mod record;
 mod score;
 mod scratch;
@@ -58,10 +60,10 @@ pub fn decide<'s>(
             Some(_) if request.effort == Effort::Nothing => {
                 outcome.no_offer = Some(Exclusion::Deadline);
             }
-            Some((_, placement)) => {
+            Some((ix, placement)) => {
                 eligibility::select(snapshot, model, placement, request, scratch);
                 guardrail::apply(snapshot, wanted, request, facts, &outcome, scratch);
-                score::fill(snapshot, model, placement, request, scratch);
+                score::fill(snapshot, model, (outcome.ask, ix), request, scratch);
                 outcome.joint = draw::slate(snapshot, placement, request, wanted, ask, scratch);
                 outcome.candidates.end = scratch.next_candidate();
                 outcome.choices.end = scratch.next_choice();

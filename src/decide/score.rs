@@ -6,9 +6,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::inputs::{InputSource, View};
+use super::posterior::{Belief, PRIOR};
 use super::scratch::Scratch;
-use super::snapshot::{LiveModel, Placement, Snapshot};
-use crate::domain::{Effort, OfferIx, Request, Verdict};
+use super::snapshot::{LiveModel, Snapshot};
+use crate::domain::{Effort, OfferIx, PlacementIx, Request, Verdict};
 use crate::model::{Batch, Scorer, ScorerScratch};
 
 /// Buffers of one question to a scorer.
@@ -24,17 +25,28 @@ pub(super) struct Asking {
     scorer: ScorerScratch,
 }
 
-/// Scores every runner and writes what the scorer believes into its verdict.
+/// Scores every runner and writes what is believed of it into its verdict.
+///
+/// The posterior also applies over the priors of an answer that was cut short: they are base probabilities like a
+/// model's, with layers of their own, and it costs microseconds.
 pub(super) fn fill(
     snapshot: &Snapshot,
     model: &LiveModel,
-    placement: &Placement,
+    place: (u8, PlacementIx),
     request: &Request<'_>,
     scratch: &mut Scratch,
 ) {
     if scratch.running.is_empty() {
         return;
     }
+    let placement = &snapshot.catalog.placements[usize::from(place.1.0)];
+    let view = View::new(
+        request,
+        &model.vocabulary,
+        &scratch.slots,
+        &placement.id,
+        scratch.clock,
+    );
     let answered = match &model.scorer {
         None => {
             scratch.decision.degraded.prior_only = true;
@@ -45,13 +57,6 @@ pub(super) fn fill(
             false
         }
         Some(scorer) => {
-            let view = View::new(
-                request,
-                &model.vocabulary,
-                &scratch.slots,
-                &placement.id,
-                scratch.clock,
-            );
             let candidates = &scratch.decision.candidates;
             let offers = (scratch.running.iter()).map(|r| candidates[r.candidate as usize].offer);
             let sound = scratch.asking.ask(&**scorer, model, &view, offers);
@@ -59,20 +64,33 @@ pub(super) fn fill(
             sound
         }
     };
+    let label = if answered { &*model.label } else { PRIOR };
+    let posterior = snapshot.posterior.as_deref();
+    let posterior = posterior.map(|p| p.ask(label, request, &view, place, &mut scratch.shared));
     for i in 0..scratch.running.len() {
         let runner = &mut scratch.running[i];
         let candidate = &mut scratch.decision.candidates[runner.candidate as usize];
         let offer = snapshot.catalog.offer(candidate.offer);
-        runner.probability = if answered {
+        let base = if answered {
             scratch.asking.probabilities[i]
         } else {
             offer.prior
         };
-        runner.score = runner.probability * offer.value_minor as f64 * offer.lever;
         // A pushed model and a prior say what they believe, not how surely.
-        runner.spread = 0.0;
+        let belief = match &posterior {
+            Some(posterior) => posterior.believe(candidate.offer, base, &scratch.shared),
+            None => Belief {
+                probability: base,
+                spread: 0.0,
+            },
+        };
+        runner.probability = belief.probability;
+        runner.spread = belief.spread;
+        runner.score = runner.probability * offer.value_minor as f64 * offer.lever;
         candidate.verdict = Verdict::Eligible {
+            base,
             probability: runner.probability,
+            spread: runner.spread,
             score: runner.score,
             odds: 0.0,
         };

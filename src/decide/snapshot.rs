@@ -10,6 +10,8 @@ use super::bucketing;
 use super::condition::Condition;
 use super::explore::Explorer;
 use super::inputs::{Input, Vocabulary};
+use super::learning::Learning;
+use super::posterior::Posterior;
 use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
@@ -17,6 +19,7 @@ use crate::domain::{
 use crate::model::Scorer;
 
 /// What one decision is made from, besides the request and the ledger's facts.
+#[derive(Clone)]
 pub struct Snapshot {
     /// Counts snapshots; every answer carries it.
     pub epoch: u64,
@@ -30,9 +33,12 @@ pub struct Snapshot {
     pub canary: Option<Canary>,
     /// What scores alongside and is never shown; `None` where nothing is watched.
     pub shadow: Option<Shadow>,
+    /// What has been learnt since the models were pushed; `None` where they answer alone.
+    pub posterior: Option<Arc<Posterior>>,
 }
 
 /// A model that decides for a share of the customers.
+#[derive(Clone)]
 pub struct Canary {
     /// How many of a hundred customers, 0 to 100.
     pub percent: f64,
@@ -41,6 +47,7 @@ pub struct Canary {
 }
 
 /// A model whose scores are put on record and never used.
+#[derive(Clone)]
 pub struct Shadow {
     /// The share of decisions that it scores too, 0 to 1: its time is spent on the request's thread.
     pub share: f64,
@@ -123,6 +130,8 @@ pub struct Catalog {
     pub care: CarePolicy,
     /// Caps over all offers that sell.
     pub selling_caps: Vec<Cap>,
+    /// What is learnt from events.
+    pub learning: Learning,
     /// Every attribute that a condition or a model looks at.
     pub vocabulary: Vocabulary,
     /// Names of triggers that pages may send.

@@ -116,6 +116,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Where mistakes go.
+    pub fn notes(&self) -> &'a Notes {
+        self.notes
+    }
+
     /// Notes a mistake of the table as a whole.
     pub fn note(&self, message: impl Into<String>) {
         self.notes.add(&self.place, message);

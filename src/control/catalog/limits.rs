@@ -55,3 +55,9 @@ pub const LEVER: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 pub const PRIOR: std::ops::RangeInclusive<f64> = 0.0001..=1.0;
 /// How sharply softmax prefers the best, as a share of the best score.
 pub const TEMPERATURE: std::ops::RangeInclusive<f64> = 0.001..=100.0;
+/// Hours after being seen in which an event is the showing's consequence. An hour is longer than any hold;
+/// what is remembered for longer than a quarter is remembered for nothing.
+pub const WINDOW_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;
+/// Columns that the terms of an offer may have. Up to 40 they are learnt with every covariance, beyond
+/// that each by itself, and the time of a decision grows with them.
+pub const LEARNING_COLUMNS_MAX: usize = 256;

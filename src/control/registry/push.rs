@@ -390,6 +390,7 @@ impl<D: Folder> Control<D> {
             model,
             canary: None,
             shadow: None,
+            posterior: None,
         };
         let new = alone(Arc::new(bind::bind(model, &live.catalog)?));
         let champion = alone(Arc::clone(&live.model));

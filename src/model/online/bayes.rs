@@ -87,6 +87,27 @@ impl BayesLogistic {
         BayesLogistic { mean, covariance }
     }
 
+    /// The same with weights for more features, each around 0 with variance `1 / prior_precision`: what was
+    /// learnt about the others stays, but for their correlations where the width passes [`FULL_MAX`].
+    pub fn widen(&mut self, d: usize, prior_precision: f64) {
+        let had = self.mean.len();
+        if d <= had {
+            return;
+        }
+        let mut wider = BayesLogistic::new(d, prior_precision);
+        wider.mean[..had].copy_from_slice(&self.mean);
+        for i in 0..had {
+            if wider.is_full() {
+                wider.covariance[i * d..][..had]
+                    .copy_from_slice(&self.covariance[i * had..][..had]);
+            } else {
+                let diagonal = if self.is_full() { i * had + i } else { i };
+                wider.covariance[i] = self.covariance[diagonal];
+            }
+        }
+        *self = wider;
+    }
+
     /// How many weights.
     #[must_use]
     pub fn width(&self) -> usize {
@@ -412,6 +433,24 @@ mod tests {
         let length: f64 = x.iter().map(|(_, v)| v * v).sum();
         assert!((own.deviation - (length / 2.0).sqrt()).abs() < 1e-12);
         assert!(theirs.deviation < own.deviation);
+    }
+
+    #[test]
+    fn wider_ones_believe_the_same_of_what_they_knew() {
+        for (from, to) in [(3, 7), (9, 9), (FULL_MAX, FULL_MAX + 3), (100, 120)] {
+            let narrow = play(u16::try_from(from).unwrap(), 300);
+            let mut wide = narrow.clone();
+            wide.widen(to, 4.0);
+            assert_eq!(wide.width(), to);
+            for i in 0..u16::try_from(from).unwrap() {
+                let x = [(i, 0.5)];
+                assert_eq!(narrow.believe(&x, -1.0), wide.believe(&x, -1.0));
+            }
+            for i in from..to {
+                let belief = wide.believe(&[(u16::try_from(i).unwrap(), 1.0)], 0.0);
+                assert_eq!((belief.mean, belief.deviation), (0.0, 0.5));
+            }
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use offerd::control::catalog::read_toml;
 use offerd::decide::explore::Explorer;
+use offerd::decide::learning::{LearningKind, Seen};
 use offerd::decide::snapshot::{ActionKind, Cap, Daypart, OfferFeature, Requires, Set, Span};
-use offerd::domain::{Channel, Millis, NameHash, OfferIx, Phase, Tier};
+use offerd::domain::{Channel, EventType, Millis, NameHash, OfferClass, OfferIx, Phase, Tier};
 
 use super::BASE;
 
@@ -46,6 +47,40 @@ fn settings() {
         (triggers.len(), triggers[0], triggers[11]),
         (12, "page_viewed", "speed_test_run")
     );
+}
+
+#[test]
+fn learning() {
+    let catalog = read_toml(BASE).expect("no mistakes");
+    let learning = &catalog.learning;
+    let of = |class, event| learning.rewards_of(class).of(event);
+    let inputs = learning.inputs.iter().map(|i| (&*i.name, i.kind.clone()));
+    let words = LearningKind::Words(vec!["small".into(), "large".into()]);
+    assert_eq!(
+        inputs.collect::<Vec<_>>(),
+        [
+            ("income", LearningKind::Number(0.0, 100.0)),
+            ("plan", words),
+            ("vip", LearningKind::Number(0.0, 1.0)),
+            ("eta_seconds", LearningKind::Number(0.0, 7_200.0)),
+            ("map_viewed.count", LearningKind::Number(0.0, 10.0)),
+        ]
+    );
+    assert_eq!(learning.segments, [Box::<str>::from("new_mover")]);
+    assert_eq!(
+        (learning.seen, learning.hold_ms),
+        (Seen::Viewable, 5 * 60_000)
+    );
+    assert_eq!(learning.window_ms(EventType::Conversion), 72 * HOUR_MS);
+    assert_eq!(learning.window_ms(EventType::Click), 24 * HOUR_MS);
+    assert_eq!(of(OfferClass::Upsell, EventType::Conversion), 1.0);
+    assert_eq!(of(OfferClass::Upsell, EventType::Order), 0.5);
+    assert_eq!(of(OfferClass::Content, EventType::Click), 1.0);
+    assert_eq!(of(OfferClass::Content, EventType::Conversion), 0.0);
+    assert_eq!(of(OfferClass::Content, EventType::Dismiss), -0.25);
+    let without = BASE.replace("[learning]", "[learning]\nenabled = false");
+    let without = read_toml(&without).expect("no mistakes");
+    assert!(learning.enabled && !without.learning.enabled);
 }
 
 #[test]

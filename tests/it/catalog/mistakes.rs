@@ -78,6 +78,112 @@ fn the_operator_is_somebody_somewhere() {
 }
 
 #[test]
+fn what_is_learnt_cannot_be_configured_to_mislead() {
+    let hold = "hold_minutes = 5";
+    let rewards = "order = 0.5";
+    let features = "features = [\"income\",";
+    check(&[
+        (
+            hold,
+            "«hold_minutes = 31",
+            "learning.hold_minutes",
+            "at most 30 minutes, found 31: a failure is learnt minutes after",
+        ),
+        // A hold of the conversion's window is what learns failures when the window closes.
+        (
+            hold,
+            "«hold_minutes = 4320",
+            "learning.hold_minutes",
+            "make every offer look better than it is",
+        ),
+        (
+            hold,
+            "«hold_minutes = -1",
+            "learning.hold_minutes",
+            "from 0 to 30, found -1",
+        ),
+        (
+            hold,
+            "«negatives = \"window_close\"",
+            "learning.negatives",
+            "unknown key",
+        ),
+        (
+            "conversion = 72",
+            "«conversion = 0",
+            "learning.windows.conversion",
+            "from 1 to 2160",
+        ),
+        (
+            rewards,
+            "«order = 1.5",
+            "learning.rewards.order",
+            "a number from 0 to 1, found 1.5",
+        ),
+        (
+            "dismiss = -0.25",
+            "«dismiss = 0.25",
+            "learning.rewards.dismiss",
+            "a number from -1 to 0",
+        ),
+        (
+            rewards,
+            "«impression = 0.1",
+            "learning.rewards.impression",
+            "being seen is no success",
+        ),
+        (
+            rewards,
+            "«reversal = -1",
+            "learning.rewards.reversal",
+            "takes back the conversion",
+        ),
+        (
+            "content = { click = 1.0, conversion = 0.0 }",
+            "partner = { order = 0.0, conversion = 0.0 }",
+            "learning.rewards",
+            "a success for the class partner",
+        ),
+        (
+            features,
+            "features = [«\"incom\",",
+            "learning.features[0]",
+            "did you mean `income`",
+        ),
+        (
+            features,
+            "features = [«\"first_name\",",
+            "learning.features[0]",
+            "expected `values` of first_name",
+        ),
+        (
+            features,
+            "features = [«\"phase\",",
+            "learning.features[0]",
+            "always learnt on",
+        ),
+        (
+            features,
+            "features = [«\"products\",",
+            "learning.features[0]",
+            "neither",
+        ),
+        (
+            features,
+            "features = [«\"speed_test_ran.count\",",
+            "learning.features[0]",
+            "did you mean `speed_test_run`",
+        ),
+        (
+            "seen = \"viewable\"",
+            "«seen = \"visible\"",
+            "learning.seen",
+            "auto, impression, viewable",
+        ),
+    ]);
+}
+
+#[test]
 fn settings_are_of_the_right_kind_and_size() {
     check(&[
         (

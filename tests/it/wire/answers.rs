@@ -6,6 +6,7 @@ use std::sync::Arc;
 use offerd::decide::condition::{Attr, Attributes, Key};
 use offerd::decide::explore::Explorer;
 use offerd::decide::inputs::Vocabulary;
+use offerd::decide::learning::Learning;
 use offerd::decide::snapshot::{
     Action, ActionKind, CarePolicy, Catalog, Creative, LiveModel, Offer, Placement, Set, Snapshot,
     Span, Text,
@@ -99,6 +100,7 @@ fn snapshot(offer: Offer) -> Snapshot {
             reschedules_min: None,
         },
         selling_caps: Vec::new(),
+        learning: Learning::default(),
         vocabulary: Vocabulary::default(),
         triggers: Vec::new(),
         placements: vec![placement],
@@ -112,6 +114,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         salt: 1,
         canary: None,
         shadow: None,
+        posterior: None,
         catalog: Arc::new(catalog),
         model: Arc::new(LiveModel {
             name: "propensity".into(),
@@ -153,6 +156,8 @@ fn decision() -> Decision {
             score: 1.31,
             propensity: Propensity::new(0.82).expect("odds"),
             explored: false,
+            gap: 0.0,
+            behind: 0.0,
         }],
         degraded: Degraded {
             model_deadline: true,

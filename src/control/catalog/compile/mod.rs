@@ -3,6 +3,7 @@
 //! Here entries are held against each other: every id that is named must be there, and an offer that
 //! could never be shown is a mistake, because nobody writes an offer in order not to show it.
 
+mod learning;
 mod names;
 mod offer;
 mod reach;
@@ -15,6 +16,7 @@ use super::file::{File, PlacementEntry};
 use super::mistake::{Notes, Placed};
 use crate::decide::explore::Explorer;
 use crate::decide::inputs::Vocabulary;
+use crate::decide::learning::Learning;
 use crate::decide::snapshot::{Catalog, Placement, Set};
 use crate::domain::{NameHash, OfferClass, OfferIx, PlacementIx};
 use names::Names;
@@ -39,6 +41,7 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
         consent: settings.consent,
         care: settings.care,
         selling_caps: settings.selling_caps,
+        learning: Learning::default(),
         vocabulary: Vocabulary::default(),
         triggers: names.triggers.clone(),
         placements: Vec::new(),
@@ -50,6 +53,13 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
     let classes = placements.iter().map(classes).collect::<Vec<_>>();
     add_placements(&mut catalog, placements, settings.explorer, notes);
     offer::add_all(&mut catalog, offers, &names, &classes, notes);
+    catalog.learning = learning::compile(
+        settings.learning,
+        &names,
+        catalog.placements.len(),
+        &mut catalog.vocabulary,
+        notes,
+    );
     catalog.cap_window_ms = catalog.cap_window_ms_max();
     catalog
 }

@@ -4,12 +4,14 @@
 //! each other (unknown ids, offers that can never be shown) is `compile`'s.
 
 mod creative;
+mod learning;
 mod offer;
 mod placement;
 mod settings;
 mod words;
 
 pub(super) use creative::CreativeEntry;
+pub(super) use learning::LearningEntry;
 pub(super) use offer::{FlightEnd, OfferEntry};
 pub(super) use placement::PlacementEntry;
 pub(super) use settings::Settings;

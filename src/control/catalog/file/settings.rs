@@ -1,5 +1,6 @@
 //! What a catalog says once: the operator, consent, care, caps, exploration.
 
+use super::learning::LearningEntry;
 use super::words::{FeatureEntry, features, groups, triggers};
 use crate::control::catalog::fields::{Fields, Item};
 use crate::control::catalog::limits::{
@@ -24,6 +25,8 @@ pub struct Settings {
     pub selling_caps: Vec<Cap>,
     /// `[explorer]`.
     pub explorer: Explorer,
+    /// `[learning]`.
+    pub learning: LearningEntry,
     /// `[features]`.
     pub features: Vec<FeatureEntry>,
     /// `[groups]`.
@@ -74,6 +77,7 @@ impl Settings {
                 .take("explorer")
                 .and_then(explorer)
                 .unwrap_or(EXPLORER_DEFAULT),
+            learning: LearningEntry::read(fields.table("learning")),
             features: features(fields.table("features"), notes),
             groups: groups(fields.table("groups"), notes),
             triggers: triggers(fields.table("triggers"), notes),
