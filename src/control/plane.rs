@@ -21,6 +21,7 @@ use crate::decide::snapshot::{Canary, Catalog, LiveModel, Shadow, Snapshot};
 use crate::domain::{Entry, EntryKind, Millis};
 use crate::journal::Journal;
 use crate::journal::disk::RealDisk;
+use crate::learn::ope::gate::Verdict;
 use crate::model::Model;
 use crate::telemetry;
 use crate::telemetry::tally::Tallies;
@@ -79,6 +80,20 @@ pub enum ControlError {
         /// What speaks against it.
         why: String,
     },
+    /// The version is stored, and the log does not show that it would earn as much as the live one.
+    #[error("{model} does not become live: {verdict}")]
+    Gate {
+        /// Which version.
+        model: String,
+        /// What the log says.
+        verdict: Box<Verdict>,
+    },
+    /// Somebody forces without saying why.
+    #[error("to force a version past the gate give a reason, at most {0} characters")]
+    Reason(usize),
+    /// The log could not be read, so nothing can be judged.
+    #[error("failed to read the log to judge the model on: {0}")]
+    Log(std::io::Error),
     /// The model never gives a probability, or reading it panicked.
     #[error("{0}")]
     Useless(String),
