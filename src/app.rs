@@ -1,6 +1,6 @@
 //! The only place where parts meet: build, connect, start, drain.
 //!
-//! Start: keys, journal (which rebuilds the ledger), control plane, sink, listeners. Stop, the other
+//! Start: keys, journal (which rebuilds the ledger), control plane, sink, learner, listeners. Stop, the other
 //! way round: say "not ready", stop accepting, finish what is in flight, write and sync the journal,
 //! ship what can be shipped, exit.
 
@@ -21,10 +21,11 @@ use tonic_health::server::HealthReporter;
 use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
 use crate::control::catalog::Memory;
-use crate::control::{Control, ControlError, Settings, Shipped};
+use crate::control::{Control, ControlError, Settings, Shipped, stored_catalogs};
 use crate::domain::Millis;
 use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
+use crate::learn::learner::run::{Embedded, StartError as LearnerError};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
 use crate::serve::admission::Admission;
@@ -75,6 +76,9 @@ pub enum StartError {
     /// The sink.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The learner.
+    #[error(transparent)]
+    Learner(#[from] LearnerError),
     /// The operating system.
     #[error("{0}")]
     System(String),
@@ -112,6 +116,7 @@ struct Shared {
     control: Arc<Control>,
     journal: Journal,
     sink: Option<Arc<SinkHandle>>,
+    learner: Option<Arc<Embedded>>,
     ready: Arc<AtomicBool>,
     health: HealthReporter,
 }
@@ -161,6 +166,7 @@ impl App {
         )?;
         let control = Arc::new(control);
         let sink = start_sink(&config, &journal)?;
+        let learner = start_learner(&config, &journal, &control)?;
         let render = telemetry::install().map_err(|e| StartError::System(e.to_string()))?;
         let metrics = Arc::new(Metrics::new());
         let service = Service::new(
@@ -196,6 +202,7 @@ impl App {
             journal: journal.clone(),
             ledger: Arc::clone(&ledger),
             sink: sink.clone(),
+            learner: learner.clone(),
             render: Box::new(move || {
                 telemetry::set("offerd_inflight", gate.in_flight() as f64);
                 render.render()
@@ -251,6 +258,7 @@ impl App {
             control,
             journal,
             sink,
+            learner,
             ready,
             health,
         };
@@ -299,6 +307,7 @@ impl App {
             control,
             journal,
             sink,
+            learner,
             ..
         } = self.shared;
         // Nobody listening for it means that everything has ended already.
@@ -312,6 +321,13 @@ impl App {
             tracing::warn!(%error, "this will look like a crash at the next start");
         }
         journal.close().await;
+        // Hears what was written last, and saves.
+        if let Some(learner) = learner {
+            let ended = tokio::task::spawn_blocking(move || learner.stop()).await;
+            if let Err(error) = ended {
+                tracing::error!(%error, "the learner was not stopped");
+            }
+        }
         if let Some(sink) = sink {
             let end = journal.committed();
             if tokio::time::timeout(SHIP_ON_EXIT, sink.drained(end))
@@ -356,6 +372,24 @@ fn start_sink(config: &Config, journal: &Journal) -> Result<Option<Arc<SinkHandl
     let dir = config.node.data.join("journal");
     let sink = Sink::start(config.redis.clone(), &config.node.id, &dir, journal.clone())?;
     Ok(Some(Arc::new(sink)))
+}
+
+/// Starts learning from the journal, where the node learns.
+fn start_learner(
+    config: &Config,
+    journal: &Journal,
+    control: &Arc<Control>,
+) -> Result<Option<Arc<Embedded>>, StartError> {
+    if !config.learner.enabled {
+        return Ok(None);
+    }
+    let data = &config.node.data;
+    let find = Box::new(stored_catalogs(data.join("control")));
+    let control = Arc::clone(control);
+    let publish = Box::new(move |learnt| control.publish(learnt));
+    let dir = data.join("learner");
+    let learner = Embedded::start(&dir, journal.clone(), &config.learner, find, publish)?;
+    Ok(Some(Arc::new(learner)))
 }
 
 /// The catalog file's text; `None` where none is configured.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::registry::ModelsConfig;
 use crate::journal::JournalConfig;
 use crate::journal::sink::RedisConfig;
+use crate::learn::learner::run::LearnerConfig;
 use crate::ledger::LedgerConfig;
 use crate::listener::ListenerConfig;
 use crate::serve::DecisionConfig;
@@ -52,6 +53,8 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Who has been shown what.
     pub ledger: LedgerConfig,
+    /// What is learnt from events.
+    pub learner: LearnerConfig,
     /// What this process says about itself.
     pub log: LogConfig,
 }
@@ -230,6 +233,7 @@ impl Config {
         part("", self.journal.check())?;
         part("", self.redis.check())?;
         part("ledger.", self.ledger.check())?;
+        part("learner.", self.learner.check())?;
         self.catalog.check()?;
         self.log.check()?;
         self.check_memory()?;

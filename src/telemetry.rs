@@ -200,6 +200,14 @@ fn describe() {
             "records in the journal since the start, by type",
         ),
         (
+            "offerd_learner_showings_total",
+            "offers shown that the learner heard of, by what became of them",
+        ),
+        (
+            "offerd_learner_events_total",
+            "events that the learner heard of, by what became of them",
+        ),
+        (
             "offerd_redis_errors_total",
             "error replies of Redis by code",
         ),
@@ -220,6 +228,16 @@ fn describe() {
             "offerd_flush_lag_seconds",
             "age of the oldest record not yet shipped",
         ),
+        ("offerd_learner_up", "1 while the learner's thread runs"),
+        (
+            "offerd_learner_lag_entries",
+            "durable records that the learner has not heard",
+        ),
+        (
+            "offerd_learner_age_seconds",
+            "time since the learner last published or found nothing new",
+        ),
+        ("offerd_posterior_version", "lessons that decisions know of"),
         ("offerd_ledger_accounts", "customers the ledger knows"),
         ("offerd_ledger_exposures", "showings the ledger counts"),
     ] {

@@ -11,11 +11,12 @@ use tonic::{Request, Response, Status};
 
 use super::http::waiting;
 use super::models::{actor, word};
-use super::operator::{Operator, Place};
+use super::operator::{Learning, Operator, Place};
 use super::problem::Problem;
 use crate::control::ControlError;
 use crate::control::catalog::EntryDiff;
 use crate::control::registry::{Insist, ModelInfo, Push, Signature, Stage};
+use crate::learn::learner::run::Progress;
 
 /// Bytes of one message: a model with its manifest.
 const MESSAGE_BYTES_MAX: usize = 65 << 20;
@@ -301,6 +302,14 @@ impl ReportService for Door {
         }))
     }
 
+    async fn get_learning(
+        &self,
+        request: Request<v1::GetLearningRequest>,
+    ) -> Result<Response<v1::GetLearningResponse>, Status> {
+        let (operator, _) = self.enter(request)?;
+        Ok(Response::new(learning(operator.learning())))
+    }
+
     async fn get_decision_record(
         &self,
         request: Request<v1::GetDecisionRecordRequest>,
@@ -310,6 +319,71 @@ impl ReportService for Door {
         Ok(Response::new(v1::GetDecisionRecordResponse {
             json: entry.json,
         }))
+    }
+}
+
+fn learning(learning: Learning) -> v1::GetLearningResponse {
+    let told = v1::GetLearningResponse {
+        node: learning.node,
+        enabled: learning.enabled,
+        serving: learning.serving.unwrap_or_default(),
+        today: learning.today,
+        currency: learning.currency,
+        ..v1::GetLearningResponse::default()
+    };
+    let Some(progress) = learning.progress else {
+        return told;
+    };
+    let Progress {
+        running,
+        lag_entries,
+        age_ms,
+        report,
+    } = progress;
+    let words = |counts: serde_json::Result<serde_json::Value>| {
+        let counts = counts.ok();
+        let counts = counts.as_ref().and_then(serde_json::Value::as_object);
+        let counts = counts.into_iter().flatten();
+        counts
+            .filter_map(|(word, n)| Some((word.clone(), n.as_u64()?)))
+            .collect::<std::collections::HashMap<String, u64>>()
+    };
+    let cost = report.learning_cost.get(&told.today);
+    v1::GetLearningResponse {
+        running,
+        version: report.version,
+        until_ms: report.until_ms.unsigned_abs(),
+        lag_entries,
+        age_ms,
+        remembered: report.remembered as u64,
+        showings: words(serde_json::to_value(&report.decisions)),
+        events: words(serde_json::to_value(&report.events)),
+        curve: (report.curve.points.iter())
+            .map(|p| v1::LearningPoint {
+                showings: p.showings,
+                labels: p.labels,
+                believed: p.believed,
+                base: p.base,
+                loss: p.loss,
+                base_loss: p.base_loss,
+            })
+            .collect(),
+        cost_today_minor: (cost.into_iter().flatten())
+            .map(|(class, cost)| ((*class).to_owned(), cost.cost_minor))
+            .collect(),
+        offers: (report.offers.into_iter())
+            .map(|o| v1::OfferRate {
+                offer: o.offer,
+                showings: o.rate.showings,
+                successes: o.rate.successes,
+                rate: o.rate.rate,
+                low: o.rate.low,
+                high: o.rate.high,
+                horizon_ms: o.rate.horizon_ms.unsigned_abs(),
+                naive: o.rate.naive,
+            })
+            .collect(),
+        ..told
     }
 }
 

@@ -32,6 +32,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/v1/decisions/{id}", get(record))
         .route("/v1/replay", post(replay))
         .route("/v1/reports/delivery", get(delivery))
+        .route("/v1/reports/learning", get(learning))
         .route("/metrics", get(metrics))
         .fallback(nothing_here)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -159,6 +160,10 @@ async fn replay(
 
 async fn delivery(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
     Json(operator.delivery())
+}
+
+async fn learning(State(operator): State<Arc<Operator>>) -> impl IntoResponse {
+    Json(operator.learning())
 }
 
 async fn metrics(State(operator): State<Arc<Operator>>) -> impl IntoResponse {

@@ -12,5 +12,5 @@ mod problem;
 
 pub use grpc::{SERVICES, routes};
 pub use http::router;
-pub use operator::{Authorize, Delivery, Operator, Parts};
+pub use operator::{Authorize, Delivery, Learning, Operator, Parts};
 pub use problem::Problem;

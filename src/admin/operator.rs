@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::problem::Problem;
 use crate::control::replay::{Replayed, Replayer};
 use crate::control::{CatalogOutcome, Control, Shipped};
-use crate::domain::{DecisionId, Entry, EntryKind, Millis};
+use crate::domain::{DecisionId, Entry, EntryKind, Millis, NameHash};
 use crate::journal::sink::SinkHandle;
 use crate::journal::{Journal, Position};
+use crate::learn::learner::run::{Embedded, Progress};
 use crate::ledger::Ledger;
 use crate::telemetry;
 
@@ -45,6 +46,8 @@ pub struct Parts {
     pub ledger: Arc<Ledger>,
     /// Where records are shipped; `None` without Redis.
     pub sink: Option<Arc<SinkHandle>>,
+    /// What learns; `None` where nothing does.
+    pub learner: Option<Arc<Embedded>>,
     /// The metrics page.
     pub render: Box<dyn Fn() -> String + Send + Sync>,
     /// Whether this process should be sent requests.
@@ -93,6 +96,30 @@ pub struct Delivery {
     pub warnings: Vec<String>,
     /// What is wrong with the journal's disk.
     pub trouble: Option<&'static str>,
+}
+
+/// What has been learnt, from what, and what was left out and why.
+#[derive(Debug, Serialize)]
+pub struct Learning {
+    /// This node's name.
+    pub node: String,
+    /// Whether this node and its catalog learn.
+    pub enabled: bool,
+    /// What costs are in, minor units.
+    pub currency: String,
+    /// The day in the operator's time zone, as `learning_cost` has it.
+    pub today: String,
+    /// The version of the posterior that decides.
+    pub serving: Option<u64>,
+    /// How far the learner is; absent where there is none.
+    #[serde(flatten)]
+    pub progress: Option<Progress>,
+}
+
+/// The day that it is for an operator.
+fn today(zone: &jiff::tz::TimeZone, now: Millis) -> String {
+    let instant = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
+    zone.to_datetime(instant).date().to_string()
 }
 
 /// A place in the journal.
@@ -219,12 +246,91 @@ impl Operator {
         }
     }
 
+    /// What has been learnt, from what, and what was left out and why.
+    #[must_use]
+    pub fn learning(&self) -> Learning {
+        let catalog = self.parts.control.catalog();
+        let mut progress = self.parts.learner.as_ref().map(|l| l.progress());
+        for offer in progress.iter_mut().flat_map(|p| &mut p.report.offers) {
+            let hash = u64::from_str_radix(&offer.offer, 16).map(NameHash);
+            let known = hash.ok().and_then(|hash| catalog.offer_by_hash(hash));
+            if let Some(known) = known {
+                offer.offer = known.id.to_string();
+            }
+        }
+        Learning {
+            node: self.parts.node.clone(),
+            enabled: progress.is_some() && catalog.learning.enabled,
+            currency: catalog.currency.as_str().to_owned(),
+            today: today(&catalog.time_zone, (self.parts.now)()),
+            serving: self
+                .parts
+                .control
+                .live()
+                .load()
+                .posterior
+                .as_ref()
+                .map(|p| p.version),
+            progress,
+        }
+    }
+
+    fn learner_metrics(&self) {
+        let Some(learner) = &self.parts.learner else {
+            return;
+        };
+        let progress = learner.progress();
+        let serving = self
+            .parts
+            .control
+            .live()
+            .load()
+            .posterior
+            .as_ref()
+            .map_or(0, |p| p.version);
+        for (name, value) in [
+            ("offerd_learner_up", f64::from(u8::from(progress.running))),
+            ("offerd_learner_lag_entries", progress.lag_entries as f64),
+            (
+                "offerd_learner_age_seconds",
+                progress.age_ms as f64 / 1_000.0,
+            ),
+            ("offerd_posterior_version", serving as f64),
+        ] {
+            telemetry::set(name, value);
+        }
+        let (heard, events) = (&progress.report.decisions, &progress.report.events);
+        for (word, n) in [
+            ("learnt", events.learnt),
+            ("unseen", events.unseen),
+            ("forgotten", events.forgotten),
+            ("test", heard.test),
+            ("unmeasured", heard.unmeasured),
+            ("degraded", heard.degraded),
+            ("no_catalog", heard.no_catalog),
+            ("learning_off", heard.learning_off),
+            ("unknown_offer", heard.unknown_offer),
+        ] {
+            telemetry::set_total("offerd_learner_showings_total", "result", word, n);
+        }
+        for (word, n) in [
+            ("used", events.used),
+            ("no_showing", events.no_showing),
+            ("outside_window", events.outside_window),
+            ("repeated", events.repeated),
+            ("no_share", events.no_share),
+        ] {
+            telemetry::set_total("offerd_learner_events_total", "result", word, n);
+        }
+    }
+
     /// The metrics page, with what is kept elsewhere copied in first.
     #[must_use]
     pub fn metrics(&self) -> String {
         let delivery = self.delivery();
         let journal = self.parts.journal.status();
         let ledger = self.parts.ledger.stats();
+        self.learner_metrics();
         for (kind, n) in delivery.appended {
             telemetry::set_total("offerd_journal_entries_total", "type", kind, n);
         }

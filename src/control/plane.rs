@@ -17,10 +17,12 @@ use super::registry::{
 use super::state::{ModelRef, State};
 use super::store::{Folder, Store, StoreError};
 use super::{bind, catalog};
+use crate::decide::posterior::Posterior;
 use crate::decide::snapshot::{Canary, Catalog, LiveModel, Shadow, Snapshot};
 use crate::domain::{Entry, EntryKind, Millis};
 use crate::journal::Journal;
 use crate::journal::disk::RealDisk;
+use crate::learn::learner::{self, Learnt};
 use crate::learn::ope::gate::Verdict;
 use crate::model::Model;
 use crate::telemetry;
@@ -145,6 +147,8 @@ pub(super) struct Inner {
     pub catalog: Arc<Catalog>,
     pub models: Models,
     pub state: State,
+    /// What was learnt last; nothing where nobody learns.
+    pub learnt: Option<Learnt>,
     /// Versions that are new.
     pub watches: Watches,
     /// When the models began to serve, or the process to run.
@@ -258,6 +262,7 @@ impl<D: Folder> Control<D> {
             catalog,
             models,
             state,
+            learnt: None,
             watches: Watches::default(),
             since: now,
             alarms,
@@ -339,16 +344,37 @@ impl<D: Folder> Control<D> {
         })
     }
 
+    /// Has decisions believe what was learnt, without a new epoch: the posterior has a version of its own, and
+    /// records tell what was believed.
+    pub fn publish(&self, learnt: Learnt) {
+        let mut inner = self.lock();
+        inner.learnt = Some(learnt);
+        let live = self.live.load_full();
+        let snapshot = Snapshot {
+            posterior: posterior(&inner, &live),
+            ..(*live).clone()
+        };
+        drop(live);
+        self.make_live(&mut inner, snapshot);
+    }
+
+    /// The pointer swap. Whoever reads the snapshot before goes on with it.
+    fn make_live(&self, inner: &mut Inner, snapshot: Snapshot) {
+        inner.retired.push(self.live.swap(Arc::new(snapshot)));
+        inner.retired.retain(|old| Arc::strong_count(old) > 1);
+    }
+
     /// The state first, then the pointer: after a crash in between the new snapshot serves.
     pub(super) fn swap(
         &self,
         inner: &mut Inner,
-        snapshot: Snapshot,
+        mut snapshot: Snapshot,
         state: State,
     ) -> Result<(), ControlError> {
         self.store.save(&state)?;
         inner.state = state;
-        inner.retired.push(self.live.swap(Arc::new(snapshot)));
+        snapshot.posterior = posterior(inner, &snapshot);
+        self.make_live(inner, snapshot);
         Ok(())
     }
 
@@ -405,6 +431,19 @@ pub(super) fn list(tallies: &Tallies, model: &LiveModel) {
     tallies.list(&model.label, model.inputs.iter().map(|input| &*input.name));
 }
 
+/// What was learnt, for a snapshot's catalog and models.
+pub(super) fn posterior(inner: &Inner, snapshot: &Snapshot) -> Option<Arc<Posterior>> {
+    let learnt = inner.learnt.as_ref()?;
+    if !snapshot.catalog.learning.enabled {
+        return None;
+    }
+    let tried = snapshot.canary.iter().map(|c| &c.model);
+    let tried = tried.chain(snapshot.shadow.iter().map(|s| &s.model));
+    let all = std::iter::once(&snapshot.model).chain(tried);
+    let labels: Vec<&str> = all.map(|model| &*model.label).collect();
+    Some(Arc::new(learner::bind(learnt, &snapshot.catalog, &labels)))
+}
+
 /// A snapshot with that live model, and the canary and the shadow beside it.
 fn trials(
     catalog: &Arc<Catalog>,
@@ -435,6 +474,7 @@ fn trials(
         model,
         canary,
         shadow,
+        posterior: None,
     })
 }
 

@@ -84,6 +84,11 @@ impl Replayer {
         let snapshot = self.snapshot(&record)?;
         let request = record.request()?;
         let facts = record.facts()?;
+        let beliefs = record.beliefs(&snapshot.catalog)?;
+        let snapshot = Snapshot {
+            posterior: beliefs.map(Arc::new),
+            ..(*snapshot).clone()
+        };
         let decision = decide::decide(&snapshot, &request, &facts, &mut self.scratch);
         let again = DecisionRecord::new(&snapshot, &request, &facts, decision, 0.0);
         Ok(Replayed {
@@ -114,6 +119,7 @@ impl Replayer {
             model: Arc::new(model),
             canary: None,
             shadow: None,
+            posterior: None,
         });
         self.snapshots.insert(key, Arc::clone(&snapshot));
         Ok(snapshot)

@@ -150,6 +150,8 @@ fn take(
         .iter()
         .copied()
         .fold(f64::NEG_INFINITY, f64::max);
+    let gaps = (scratch.odds.iter().zip(&scratch.scores)).map(|(p, score)| p * (best - score));
+    let gap = gaps.sum();
     let runner = &mut scratch.running[scratch.competing[i] as usize];
     runner.out = true;
     let offer_ix = scratch.decision.candidates[runner.candidate as usize].offer;
@@ -165,6 +167,8 @@ fn take(
         propensity: Propensity::new(scratch.odds[i].min(1.0))
             .expect("only what has odds above 0 is picked"),
         explored: runner.score < best,
+        gap,
+        behind: best - runner.score,
     }
 }
 

@@ -42,7 +42,9 @@ pub(super) fn select(
                     out: false,
                 });
                 Verdict::Eligible {
+                    base: 0.0,
                     probability: 0.0,
+                    spread: 0.0,
                     score: 0.0,
                     odds: 0.0,
                 }

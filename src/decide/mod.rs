@@ -17,6 +17,7 @@ pub mod inputs;
 pub mod learning;
 mod odds;
 pub mod offer_inputs;
+pub mod posterior;
 pub mod record;
 mod score;
 mod scratch;
@@ -74,10 +75,10 @@ fn run<'s>(
             Some(_) if request.effort == Effort::Nothing => {
                 outcome.no_offer = Some(Exclusion::Deadline);
             }
-            Some((_, placement)) => {
+            Some((ix, placement)) => {
                 eligibility::select(snapshot, model, placement, request, scratch);
                 guardrail::apply(snapshot, wanted, request, facts, &outcome, scratch);
-                score::fill(snapshot, model, placement, request, scratch);
+                score::fill(snapshot, model, (outcome.ask, ix), request, scratch);
                 outcome.joint =
                     draw::slate(snapshot, placement, request, wanted, ask, choose, scratch);
                 outcome.candidates.end = scratch.next_candidate();

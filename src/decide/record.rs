@@ -5,10 +5,12 @@
 //! [`DecisionRecord::facts`] make the same decision again, bit for bit.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{LiveModel, Snapshot};
+use super::posterior::{Belief, Posterior};
+use super::snapshot::{Catalog, LiveModel, Snapshot};
 use crate::domain::{
     Appointment, Candidate, Care, Channel, Choice, Consent, Customer, Decision, DecisionId, Effort,
     Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk,
@@ -43,6 +45,10 @@ pub struct DecisionRecord<'a> {
     /// `name@version` of the model that decided: the live one, or the canary.
     #[serde(borrow)]
     pub model: Cow<'a, str>,
+    /// The version of the posterior, where one was asked; `base` and `spread` of its candidates are on
+    /// record then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub posterior: Option<u64>,
     /// SHA-256 of the catalog that was live.
     #[serde(borrow)]
     pub catalog: Cow<'a, str>,
@@ -239,9 +245,15 @@ pub struct CandidateRecord<'a> {
     /// Why it left the running.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub excluded: Option<Cow<'a, str>>,
-    /// Believed probability of a conversion.
+    /// Probability of a success as the model, or the offer's prior, says; only beside a posterior.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub base: Option<f64>,
+    /// Believed probability of a success.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probability: Option<f64>,
+    /// Standard deviation of its logarithm; only beside a posterior.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub spread: Option<f64>,
     /// Expected value in minor units.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub score: Option<f64>,
@@ -269,6 +281,13 @@ pub struct ChoiceRecord<'a> {
     pub propensity: f64,
     /// Whether another eligible offer of its tier had the higher score.
     pub explored: bool,
+    /// What exploring costs at this rank in expectation, minor units: the best score less the mean score
+    /// under the odds.
+    #[serde(default)]
+    pub gap: f64,
+    /// What it cost this time: the best score less this one.
+    #[serde(default)]
+    pub behind: f64,
 }
 
 /// A record that cannot be decided again.
@@ -280,6 +299,10 @@ pub enum ReplayError {
     /// A field is not of its form.
     #[error("record's {0} is not of the expected form")]
     Field(&'static str),
+    /// There were more candidates than are listed, and what the posterior believed of the others is not on
+    /// record.
+    #[error("more than {LISTED_MAX} candidates: not every belief is on record")]
+    Unlisted,
     /// The customer withheld measurement, so the record does not hold the inputs.
     #[error("the customer withheld measurement: the inputs are not on record")]
     Unmeasured,
@@ -304,6 +327,7 @@ impl<'a> DecisionRecord<'a> {
             request_id: request.request_id.filter(|_| measured).map(Into::into),
             epoch: snapshot.epoch,
             model: (&*snapshot.decided_by(decision).label).into(),
+            posterior: snapshot.posterior.as_ref().map(|p| p.version),
             catalog: snapshot.catalog.digest.as_str().into(),
             test: request.test,
             measured,
@@ -373,6 +397,36 @@ impl<'a> DecisionRecord<'a> {
                 .map(exposure)
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// What the posterior believed, for a decision that is made again; `None` where none was asked.
+    ///
+    /// # Errors
+    /// When the beliefs about some candidates are not on record.
+    pub fn beliefs(&self, catalog: &Catalog) -> Result<Option<Posterior>, ReplayError> {
+        let Some(version) = self.posterior else {
+            return Ok(None);
+        };
+        let mut beliefs = HashMap::new();
+        for (ask, placement) in (0_u8..).zip(&self.placements) {
+            let unlisted =
+                |(why, _): &(Cow<'_, str>, u32)| *why == *Exclusion::LostOnScore.as_str();
+            if placement.excluded.iter().any(unlisted) {
+                return Err(ReplayError::Unlisted);
+            }
+            for candidate in &placement.candidates {
+                let offer = catalog.offer_index.get(&NameHash::of(&candidate.offer));
+                if let (Some(&offer), Some(probability)) = (offer, candidate.probability) {
+                    let spread = candidate.spread.unwrap_or(0.0);
+                    let belief = Belief {
+                        probability,
+                        spread,
+                    };
+                    beliefs.insert((ask, offer), belief);
+                }
+            }
+        }
+        Ok(Some(Posterior::recorded(version, beliefs)))
     }
 
     /// Whether another decision on the same request came to the same end: every exclusion, every
@@ -613,7 +667,10 @@ fn placements<'a>(
         candidates: listed(decision.candidates_of(p), decision.choices_of(p))
             .into_iter()
             .map(|i| &decision.candidates_of(p)[i])
-            .map(|c| CandidateRecord::new(&catalog.offer(c.offer).id, c.verdict))
+            .map(|c| {
+                let learnt = snapshot.posterior.is_some();
+                CandidateRecord::new(&catalog.offer(c.offer).id, c.verdict, learnt)
+            })
             .collect(),
         slate: decision
             .choices_of(p)
@@ -628,6 +685,8 @@ fn placements<'a>(
                     score: c.score,
                     propensity: c.propensity.get(),
                     explored: c.explored,
+                    gap: c.gap,
+                    behind: c.behind,
                 }
             })
             .collect(),
@@ -636,21 +695,27 @@ fn placements<'a>(
 }
 
 impl<'a> CandidateRecord<'a> {
-    fn new(offer: &'a str, verdict: Verdict) -> CandidateRecord<'a> {
+    fn new(offer: &'a str, verdict: Verdict, learnt: bool) -> CandidateRecord<'a> {
         let mut record = CandidateRecord {
             offer: offer.into(),
             excluded: None,
+            base: None,
             probability: None,
+            spread: None,
             score: None,
             odds: None,
         };
         match verdict {
             Verdict::Excluded(reason) => record.excluded = Some(reason.as_str().into()),
             Verdict::Eligible {
+                base,
                 probability,
+                spread,
                 score,
                 odds,
             } => {
+                record.base = learnt.then_some(base);
+                record.spread = learnt.then_some(spread);
                 record.probability = Some(probability);
                 record.score = Some(score);
                 record.odds = Some(odds);

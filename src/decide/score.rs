@@ -6,35 +6,47 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::inputs::{Input, InputSource, View};
+use super::posterior::{Belief, PRIOR};
 use super::scratch::Scratch;
-use super::snapshot::{LiveModel, Placement, Snapshot};
-use crate::domain::{Effort, OddInput, OfferIx, Request, Verdict};
-use crate::model::{Batch, Scorer, ScorerScratch};
+use super::snapshot::{LiveModel, Snapshot};
+use crate::domain::{Effort, OddInput, OfferIx, PlacementIx, Request, Verdict};
+use crate::model::{Scorer, ScorerScratch};
 
 /// Buffers of one question to a scorer.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     /// Inputs that all candidates share; empty until a request's first question.
     shared: Vec<f64>,
-    /// Inputs of each candidate.
-    own: Vec<f64>,
+    /// Which of the model's offers are asked about.
+    rows: Vec<u32>,
     /// One answer per candidate.
     pub probabilities: Vec<f64>,
     /// The scorer's own.
     scorer: ScorerScratch,
 }
 
-/// Scores every runner and writes what the scorer believes into its verdict.
+/// Scores every runner and writes what is believed of it into its verdict.
+///
+/// The posterior also applies over the priors of an answer that was cut short: they are base probabilities like a
+/// model's, with layers of their own, and it costs microseconds.
 pub(super) fn fill(
     snapshot: &Snapshot,
     model: &LiveModel,
-    placement: &Placement,
+    place: (u8, PlacementIx),
     request: &Request<'_>,
     scratch: &mut Scratch,
 ) {
     if scratch.running.is_empty() {
         return;
     }
+    let placement = &snapshot.catalog.placements[usize::from(place.1.0)];
+    let view = View::new(
+        request,
+        &model.vocabulary,
+        &scratch.slots,
+        &placement.id,
+        scratch.clock,
+    );
     let answered = match &model.scorer {
         None => {
             scratch.decision.degraded.prior_only = true;
@@ -45,13 +57,6 @@ pub(super) fn fill(
             false
         }
         Some(scorer) => {
-            let view = View::new(
-                request,
-                &model.vocabulary,
-                &scratch.slots,
-                &placement.id,
-                scratch.clock,
-            );
             let candidates = &scratch.decision.candidates;
             let offers = (scratch.running.iter()).map(|r| candidates[r.candidate as usize].offer);
             let odd = &mut scratch.decision.odd_inputs;
@@ -60,20 +65,33 @@ pub(super) fn fill(
             sound
         }
     };
+    let label = if answered { &*model.label } else { PRIOR };
+    let posterior = snapshot.posterior.as_deref();
+    let posterior = posterior.map(|p| p.ask(label, request, &view, place, &mut scratch.shared));
     for i in 0..scratch.running.len() {
         let runner = &mut scratch.running[i];
         let candidate = &mut scratch.decision.candidates[runner.candidate as usize];
         let offer = snapshot.catalog.offer(candidate.offer);
-        runner.probability = if answered {
+        let base = if answered {
             scratch.asking.probabilities[i]
         } else {
             offer.prior
         };
-        runner.score = runner.probability * offer.value_minor as f64 * offer.lever;
         // A pushed model and a prior say what they believe, not how surely.
-        runner.spread = 0.0;
+        let belief = match &posterior {
+            Some(posterior) => posterior.believe(candidate.offer, base, &scratch.shared),
+            None => Belief {
+                probability: base,
+                spread: 0.0,
+            },
+        };
+        runner.probability = belief.probability;
+        runner.spread = belief.spread;
+        runner.score = runner.probability * offer.value_minor as f64 * offer.lever;
         candidate.verdict = Verdict::Eligible {
+            base,
             probability: runner.probability,
+            spread: runner.spread,
             score: runner.score,
             odds: 0.0,
         };
@@ -98,22 +116,16 @@ impl Asking {
         odd: &mut Vec<OddInput>,
     ) -> bool {
         self.tell(model, view, odd);
-        let width = model.own_inputs.len();
-        self.own.clear();
+        self.rows.clear();
+        self.rows.extend(offers.map(|offer| offer.0));
         self.probabilities.clear();
-        for offer in offers {
-            let row = offer.0 as usize * width;
-            self.own.extend_from_slice(&model.own[row..row + width]);
-            self.probabilities.push(0.0);
-        }
-        let batch = Batch {
-            shared: &self.shared,
-            own_inputs: &model.own_inputs,
-            own: &self.own,
-        };
+        self.probabilities.resize(self.rows.len(), 0.0);
+        let (shared, offers, rows) = (&self.shared, &model.offers, &self.rows);
         let (scratch, out) = (&mut self.scorer, &mut self.probabilities);
         // Whatever a panic left in the buffers is overwritten by the next question.
-        let asked = catch_unwind(AssertUnwindSafe(|| scorer.score(&batch, scratch, out)));
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            scorer.score_known(shared, offers, rows, scratch, out);
+        }));
         asked.is_ok() && self.probabilities.iter().all(|p| (0.0..=1.0).contains(p))
     }
 

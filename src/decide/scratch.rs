@@ -4,6 +4,7 @@ use super::inputs::{Clock, bind_slots};
 use super::score::Asking;
 use super::snapshot::{LiveModel, Snapshot};
 use crate::domain::{Decision, Facts, Request};
+use crate::model::online::Feature;
 
 /// One worker's buffers. Holds nothing that outlives a decision but capacity.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Scratch {
     pub(super) odds: Vec<f64>,
     /// Which runners they are.
     pub(super) competing: Vec<u32>,
+    /// What the posterior is asked: the features that all candidates share.
+    pub(super) shared: Vec<Feature>,
     /// What the scorer is asked and answers.
     pub(super) asking: Asking,
 }

@@ -11,14 +11,16 @@ use super::condition::Condition;
 use super::explore::Explorer;
 use super::inputs::{Input, Vocabulary};
 use super::learning::Learning;
+use super::posterior::Posterior;
 use super::words::Words;
 use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
 };
-use crate::model::Scorer;
+use crate::model::{Roster, Scorer};
 
 /// What one decision is made from, besides the request and the ledger's facts.
+#[derive(Clone)]
 pub struct Snapshot {
     /// Counts snapshots; every answer carries it.
     pub epoch: u64,
@@ -32,9 +34,12 @@ pub struct Snapshot {
     pub canary: Option<Canary>,
     /// What scores alongside and is never shown; `None` where nothing is watched.
     pub shadow: Option<Shadow>,
+    /// What has been learnt since the models were pushed; `None` where they answer alone.
+    pub posterior: Option<Arc<Posterior>>,
 }
 
 /// A model that decides for a share of the customers.
+#[derive(Clone)]
 pub struct Canary {
     /// How many of a hundred customers, 0 to 100.
     pub percent: f64,
@@ -43,6 +48,7 @@ pub struct Canary {
 }
 
 /// A model whose scores are put on record and never used.
+#[derive(Clone)]
 pub struct Shadow {
     /// The share of decisions that it scores too, 0 to 1: its time is spent on the request's thread.
     pub share: f64,
@@ -392,10 +398,8 @@ pub struct LiveModel {
     pub inputs: Vec<Input>,
     /// Positions of the inputs that differ between placements of one request, ascending.
     pub placement_inputs: Vec<u16>,
-    /// Positions of the inputs that differ between candidates, ascending.
-    pub own_inputs: Vec<u16>,
-    /// Their values: offer after offer, `own_inputs.len()` each.
-    pub own: Vec<f64>,
+    /// The inputs that differ between candidates: one row per offer of the catalog.
+    pub offers: Roster,
 }
 
 impl Catalog {
@@ -443,8 +447,7 @@ impl LiveModel {
             features: catalog.vocabulary.features(),
             inputs: Vec::new(),
             placement_inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            offers: Roster::default(),
         }
     }
 }

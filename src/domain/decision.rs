@@ -106,8 +106,12 @@ pub enum Verdict {
     Excluded(Exclusion),
     /// It stayed in the running.
     Eligible {
-        /// Probability of a conversion, as the scorer believes.
+        /// Probability of a success as the model, or the offer's prior, says.
+        base: f64,
+        /// The same with what has been learnt since.
         probability: f64,
+        /// Standard deviation of the logarithm of `probability`; 0 where nothing has been learnt.
+        spread: f64,
         /// Expected value in minor units: probability x value x lever.
         score: f64,
         /// Its probability of being drawn first.
@@ -132,6 +136,10 @@ pub struct Choice {
     pub propensity: Propensity,
     /// Whether another eligible offer of its tier had the higher score.
     pub explored: bool,
+    /// The best score at this rank less the mean score under the odds: what exploring costs in expectation.
+    pub gap: f64,
+    /// The best score at this rank less this one: what it cost this time.
+    pub behind: f64,
 }
 
 impl Decision {

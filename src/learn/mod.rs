@@ -1,17 +1,21 @@
 //! Learning: where training data comes from, and how models are made of it.
 
+pub mod attribution;
 pub mod choose;
 pub mod dataset;
 mod dice;
 mod forest;
 mod isotonic;
+pub mod learner;
 pub mod log;
 mod logistic;
 pub mod metrics;
 pub mod ope;
 mod platt;
 pub mod plot;
+pub mod rates;
 pub mod simulate;
+pub mod simulation;
 pub mod train;
 
 pub use dice::Dice;

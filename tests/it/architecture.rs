@@ -54,7 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // It puts together the sections that the parts declare beside their code.
     (
         "config",
-        &["control", "journal", "ledger", "listener", "serve"],
+        &["control", "journal", "learn", "ledger", "listener", "serve"],
     ),
     (
         "serve",

@@ -27,6 +27,7 @@ pub fn by_prior(text: &str) -> Snapshot {
         model,
         canary: None,
         shadow: None,
+        posterior: None,
     }
 }
 
@@ -54,6 +55,7 @@ pub fn by_model(name: &str) -> Snapshot {
         model,
         canary: None,
         shadow: None,
+        posterior: None,
     }
 }
 

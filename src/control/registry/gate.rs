@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apart::apart;
 use crate::control::bind;
-use crate::control::plane::{Control, ControlError};
+use crate::control::plane::{Control, ControlError, posterior};
 use crate::control::state::ModelRef;
 use crate::control::store::Folder;
 use crate::decide::snapshot::Snapshot;
@@ -185,7 +185,7 @@ impl<D: Folder> Control<D> {
         if !config.enabled || stages.live.as_ref() == Some(path) || before == Some(path) {
             return Ok(None);
         }
-        let [new, champion] = self.side_by_side(model)?;
+        let [new, champion] = self.as_they_would_serve(model)?;
         let verdict = apart(|| {
             let evidence = weigh(config, &new, &champion, &self.journal, now)?;
             Ok::<_, std::io::Error>(config.rule().judge(&evidence))
@@ -211,7 +211,7 @@ impl<D: Folder> Control<D> {
         }))
     }
 
-    /// The policies that would serve with the model, and with the one that is live: nobody's canary.
+    /// The policies with the model and with the one that is live: nobody's canary, nothing learnt over them.
     pub(super) fn side_by_side(&self, model: &Arc<Model>) -> Result<[Snapshot; 2], ControlError> {
         let live = self.live.load_full();
         let alone = |model| Snapshot {
@@ -221,9 +221,21 @@ impl<D: Folder> Control<D> {
             model,
             canary: None,
             shadow: None,
+            posterior: None,
         };
         let new = Arc::new(bind::bind(model, &live.catalog)?);
         Ok([alone(new), alone(Arc::clone(&live.model))])
+    }
+
+    /// The same with what has been learnt over each: a version that is new begins with the layers of the one
+    /// that has learnt most, as it would if it served.
+    fn as_they_would_serve(&self, model: &Arc<Model>) -> Result<[Snapshot; 2], ControlError> {
+        let sides = self.side_by_side(model)?;
+        let inner = self.lock();
+        Ok(sides.map(|side| Snapshot {
+            posterior: posterior(&inner, &side),
+            ..side
+        }))
     }
 
     /// Writes into the journal who forced what in, why, and what spoke against it.

@@ -16,6 +16,7 @@ mod fuzz;
 mod gate;
 mod grpc;
 mod journal_file;
+mod learning;
 mod lifecycle;
 mod models;
 mod outage;

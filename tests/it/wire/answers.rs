@@ -16,6 +16,7 @@ use offerd::domain::{
     Channel, Choice, CreativeIx, Currency, Decision, DecisionId, Degraded, Exclusion, Money,
     NameHash, OfferClass, OfferIx, PlacementDecision, PlacementIx, Propensity, Request, Tier,
 };
+use offerd::model::Roster;
 use offerd::serve::wire::{Answering, DecisionRequest, DecisionResponse, answer, parse, validate};
 use offerd_proto::v1;
 
@@ -115,6 +116,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         salt: 1,
         canary: None,
         shadow: None,
+        posterior: None,
         catalog: Arc::new(catalog),
         model: Arc::new(LiveModel {
             name: "propensity".into(),
@@ -125,8 +127,7 @@ fn snapshot(offer: Offer) -> Snapshot {
             features: Words::default(),
             inputs: Vec::new(),
             placement_inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            offers: Roster::default(),
         }),
     }
 }
@@ -158,6 +159,8 @@ fn decision() -> Decision {
             score: 1.31,
             propensity: Propensity::new(0.82).expect("odds"),
             explored: false,
+            gap: 0.0,
+            behind: 0.0,
         }],
         degraded: Degraded {
             model_deadline: true,
