@@ -35,6 +35,8 @@ async fn what_sells_is_believed_within_seconds() {
     }
     let report = async || client.admin_get("/v1/reports/learning").await;
     until("everything is learnt", async || {
+        // A hold ends with the next record.
+        client.decide(&ask("passing by", 1)).await;
         let report = report().await;
         report["events"]["learnt"] == 60 && report["serving"] == report["version"]
     })
