@@ -10,7 +10,7 @@ use crate::decide::inputs::{Attribute, Fixed, Input, InputKind, InputSource, Val
 use crate::decide::offer_inputs;
 use crate::decide::snapshot::{Catalog, LiveModel, Offer, OfferFeature};
 use crate::decide::words::Words;
-use crate::model::{Feature, Kind, Model, Source};
+use crate::model::{Feature, Kind, Model, Scorer, Source};
 
 /// Why a model does not fit a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,8 +65,7 @@ pub fn bind(model: &Model, catalog: &Catalog) -> Result<LiveModel, BindError> {
         vocabulary,
         inputs,
         placement_inputs,
-        own_inputs,
-        own,
+        offers: model.scorer.roster(own_inputs, own),
     })
 }
 
@@ -294,8 +293,8 @@ mod tests {
         };
         let trigger = Attribute::TriggerCount("map_viewed".into());
         assert_eq!(*live.vocabulary.attribute(count), trigger);
-        assert_eq!(live.own_inputs, [0, 2, 5, 6]);
-        let [tips, sports] = [&live.own[..4], &live.own[4..]];
+        assert_eq!(live.offers.own_inputs(), [0, 2, 5, 6]);
+        let (tips, sports) = live.offers.own().split_at(4);
         assert!(
             tips[0].is_nan(),
             "content is not among the categories: missing"
@@ -343,6 +342,6 @@ mod tests {
             .features
             .push(("value".into(), OfferFeature::Number(9.99)));
         let live = bind(&model(json!([number("offer.value", "offer")])), &catalog).unwrap();
-        assert_eq!(live.own, [-1.0, 9.99]);
+        assert_eq!(live.offers.own(), [-1.0, 9.99]);
     }
 }

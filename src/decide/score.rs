@@ -10,15 +10,15 @@ use super::posterior::{Belief, PRIOR};
 use super::scratch::Scratch;
 use super::snapshot::{LiveModel, Snapshot};
 use crate::domain::{Effort, OddInput, OfferIx, PlacementIx, Request, Verdict};
-use crate::model::{Batch, Scorer, ScorerScratch};
+use crate::model::{Scorer, ScorerScratch};
 
 /// Buffers of one question to a scorer.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     /// Inputs that all candidates share; empty until a request's first question.
     shared: Vec<f64>,
-    /// Inputs of each candidate.
-    own: Vec<f64>,
+    /// Which of the model's offers are asked about.
+    rows: Vec<u32>,
     /// One answer per candidate.
     pub probabilities: Vec<f64>,
     /// The scorer's own.
@@ -116,22 +116,16 @@ impl Asking {
         odd: &mut Vec<OddInput>,
     ) -> bool {
         self.tell(model, view, odd);
-        let width = model.own_inputs.len();
-        self.own.clear();
+        self.rows.clear();
+        self.rows.extend(offers.map(|offer| offer.0));
         self.probabilities.clear();
-        for offer in offers {
-            let row = offer.0 as usize * width;
-            self.own.extend_from_slice(&model.own[row..row + width]);
-            self.probabilities.push(0.0);
-        }
-        let batch = Batch {
-            shared: &self.shared,
-            own_inputs: &model.own_inputs,
-            own: &self.own,
-        };
+        self.probabilities.resize(self.rows.len(), 0.0);
+        let (shared, offers, rows) = (&self.shared, &model.offers, &self.rows);
         let (scratch, out) = (&mut self.scorer, &mut self.probabilities);
         // Whatever a panic left in the buffers is overwritten by the next question.
-        let asked = catch_unwind(AssertUnwindSafe(|| scorer.score(&batch, scratch, out)));
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            scorer.score_known(shared, offers, rows, scratch, out);
+        }));
         asked.is_ok() && self.probabilities.iter().all(|p| (0.0..=1.0).contains(p))
     }
 

@@ -17,7 +17,7 @@ use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
 };
-use crate::model::Scorer;
+use crate::model::{Roster, Scorer};
 
 /// What one decision is made from, besides the request and the ledger's facts.
 #[derive(Clone)]
@@ -398,10 +398,8 @@ pub struct LiveModel {
     pub inputs: Vec<Input>,
     /// Positions of the inputs that differ between placements of one request, ascending.
     pub placement_inputs: Vec<u16>,
-    /// Positions of the inputs that differ between candidates, ascending.
-    pub own_inputs: Vec<u16>,
-    /// Their values: offer after offer, `own_inputs.len()` each.
-    pub own: Vec<f64>,
+    /// The inputs that differ between candidates: one row per offer of the catalog.
+    pub offers: Roster,
 }
 
 impl Catalog {
@@ -449,8 +447,7 @@ impl LiveModel {
             features: catalog.vocabulary.features(),
             inputs: Vec::new(),
             placement_inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            offers: Roster::default(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! learner can be rebuilt from its journal and compared.
 
 mod bayes;
+pub mod layers;
 mod platt;
 
 pub use bayes::{BayesLogistic, Belief, FULL_MAX, Feature};
@@ -30,6 +31,10 @@ const P_MIN: f64 = 1e-9;
 
 /// Log-odds beyond this are as good as certain; `logit` of [`P_MIN`] is -20.7.
 const LOGIT_MAX: f64 = 21.0;
+
+fn bounded(logit: f64) -> f64 {
+    logit.clamp(-LOGIT_MAX, LOGIT_MAX)
+}
 
 #[cfg(test)]
 mod tests {

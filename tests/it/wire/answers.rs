@@ -16,6 +16,7 @@ use offerd::domain::{
     Channel, Choice, CreativeIx, Currency, Decision, DecisionId, Degraded, Exclusion, Money,
     NameHash, OfferClass, OfferIx, PlacementDecision, PlacementIx, Propensity, Request, Tier,
 };
+use offerd::model::Roster;
 use offerd::serve::wire::{Answering, DecisionRequest, DecisionResponse, answer, parse, validate};
 use offerd_proto::v1;
 
@@ -126,8 +127,7 @@ fn snapshot(offer: Offer) -> Snapshot {
             features: Words::default(),
             inputs: Vec::new(),
             placement_inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            offers: Roster::default(),
         }),
     }
 }
