@@ -79,7 +79,9 @@ pub(super) fn fill(
         };
         // A pushed model and a prior say what they believe, not how surely.
         let belief = match &posterior {
-            Some(posterior) => posterior.believe(candidate.offer, base, &scratch.shared),
+            Some(posterior) => {
+                posterior.believe((candidate.offer, offer.class), base, &scratch.shared)
+            }
             None => Belief {
                 probability: base,
                 spread: 0.0,
