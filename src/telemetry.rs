@@ -3,6 +3,7 @@
 //! Names are an interface: dashboards and alerts of people we do not know read them. Handles are made
 //! once and kept; labels come from enums, never from requests, so that the number of series is fixed.
 
+pub mod models;
 pub mod tally;
 
 use std::sync::{Mutex, PoisonError};

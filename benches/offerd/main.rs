@@ -7,6 +7,7 @@
 mod condition;
 mod decide;
 mod explore;
+mod inputs;
 mod journal;
 mod ledger;
 mod tokens;
@@ -32,6 +33,7 @@ criterion_group! {
     config = settings();
     targets =
         decide::bench,
+        inputs::bench,
         condition::bench,
         explore::bench,
         tokens::bench,

@@ -250,6 +250,14 @@ fn model(info: ModelInfo) -> v1::Model {
             conversions: h.conversions,
             value_minor: h.value_minor,
             decide_p99_us: h.decide_p99_us,
+            odd_inputs: (h.odd_inputs.into_iter())
+                .map(|odd| v1::OddInputs {
+                    feature: odd.feature,
+                    missing: odd.missing,
+                    mistyped: odd.mistyped,
+                    unknown: odd.unknown,
+                })
+                .collect(),
         }),
     }
 }

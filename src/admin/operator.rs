@@ -356,6 +356,6 @@ impl Operator {
         ] {
             telemetry::set(name, value);
         }
-        (self.parts.render)()
+        (self.parts.render)() + &self.parts.control.model_metrics()
     }
 }

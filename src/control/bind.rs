@@ -4,13 +4,13 @@
 //! inputs are numbers in a table, one row per offer. What cannot mean anything (a number taken from the
 //! phase, an offer feature no offer has) is refused here, with the model that serves untouched.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::decide::inputs::{Attribute, Input, InputKind, InputSource, Values, Vocabulary};
+use crate::decide::inputs::{Attribute, Fixed, Input, InputKind, InputSource, Values, Vocabulary};
 use crate::decide::offer_inputs;
 use crate::decide::snapshot::{Catalog, LiveModel, Offer, OfferFeature};
-use crate::model::{Feature, Kind, Model, Source};
+use crate::decide::words::Words;
+use crate::model::{Feature, Kind, Model, Scorer, Source};
 
 /// Why a model does not fit a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +40,16 @@ pub fn bind(model: &Model, catalog: &Catalog) -> Result<LiveModel, BindError> {
         .filter(|(_, input)| input.source == InputSource::Offer)
         .map(|(position, _)| position)
         .collect::<Vec<_>>();
+    let placement_inputs = (0_u16..)
+        .zip(&inputs)
+        .filter(|(_, input)| match input.source {
+            InputSource::Request(key) => {
+                *vocabulary.attribute(key) == Attribute::Fixed(Fixed::Placement)
+            }
+            InputSource::Offer => false,
+        })
+        .map(|(position, _)| position)
+        .collect::<Vec<_>>();
     let columns = (own_inputs.iter())
         .map(|&position| column(&inputs[usize::from(position)], &catalog.offers))
         .collect::<Result<Vec<_>, _>>()?;
@@ -51,10 +61,11 @@ pub fn bind(model: &Model, catalog: &Catalog) -> Result<LiveModel, BindError> {
         version: model.manifest.version.as_str().into(),
         label: model.manifest.label().into(),
         scorer: Some(Arc::clone(&model.scorer) as _),
+        features: vocabulary.features(),
         vocabulary,
         inputs,
-        own_inputs,
-        own,
+        placement_inputs,
+        offers: model.scorer.roster(own_inputs, own),
     })
 }
 
@@ -71,9 +82,9 @@ fn input(feature: &Feature, vocabulary: &mut Vocabulary) -> Result<Input, BindEr
         source,
         kind: match &feature.kind {
             Kind::Number => InputKind::Number,
-            Kind::Category(categories) => InputKind::Category(
-                (categories.iter().map(|c| c.as_str().into()).zip(0..)).collect::<HashMap<_, _>>(),
-            ),
+            Kind::Category(categories) => {
+                InputKind::Category(Words::new(categories.iter().map(String::as_str)))
+            }
         },
         missing: feature.missing.value(),
     })
@@ -133,9 +144,9 @@ fn own_value(input: &Input, offer: &Offer, value: Option<OfferFeature>) -> Resul
         (_, None) => Ok(input.missing),
         (InputKind::Number, Some(OfferFeature::Number(number))) => Ok(number),
         (InputKind::Number, Some(OfferFeature::Flag(flag))) => Ok(f64::from(u8::from(flag))),
-        (InputKind::Category(places), Some(OfferFeature::Text(text))) => Ok(places
-            .get(&text)
-            .map_or(input.missing, |&place| f64::from(place))),
+        (InputKind::Category(words), Some(OfferFeature::Text(text))) => {
+            Ok(words.place(&text).map_or(input.missing, f64::from))
+        }
         (kind, Some(value)) => Err(BindError {
             feature: input.name.to_string(),
             problem: format!(
@@ -219,7 +230,7 @@ mod tests {
             vocabulary: Vocabulary::default(),
             triggers: Vec::new(),
             placements: Vec::new(),
-            placement_index: HashMap::new(),
+            placement_index: Default::default(),
             offers: vec![
                 offer(
                     "tips",
@@ -228,7 +239,7 @@ mod tests {
                 ),
                 offer("sports", OfferClass::Upsell, &[complexity(0.25)]),
             ],
-            offer_index: HashMap::new(),
+            offer_index: Default::default(),
             cap_window_ms: 0,
         }
     }
@@ -282,8 +293,8 @@ mod tests {
         };
         let trigger = Attribute::TriggerCount("map_viewed".into());
         assert_eq!(*live.vocabulary.attribute(count), trigger);
-        assert_eq!(live.own_inputs, [0, 2, 5, 6]);
-        let [tips, sports] = [&live.own[..4], &live.own[4..]];
+        assert_eq!(live.offers.own_inputs(), [0, 2, 5, 6]);
+        let (tips, sports) = live.offers.own().split_at(4);
         assert!(
             tips[0].is_nan(),
             "content is not among the categories: missing"
@@ -331,6 +342,6 @@ mod tests {
             .features
             .push(("value".into(), OfferFeature::Number(9.99)));
         let live = bind(&model(json!([number("offer.value", "offer")])), &catalog).unwrap();
-        assert_eq!(live.own, [-1.0, 9.99]);
+        assert_eq!(live.offers.own(), [-1.0, 9.99]);
     }
 }

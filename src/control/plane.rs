@@ -3,6 +3,7 @@
 //! Everything a decision may look at is built here as one new [`Snapshot`], checked, stored, and only
 //! then made live by one pointer swap. When a check fails the old snapshot goes on serving.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,9 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::catalog::{CatalogDiff, Mistakes};
-use super::registry::{ModelsConfig, SignatureError, StageError, Stages, Watches};
+use super::registry::{
+    ModelsConfig, SignatureError, Stage, StageError, Stages, Summaries, Watches,
+};
 use super::state::{ModelRef, State};
 use super::store::{Folder, Store, StoreError};
 use super::{bind, catalog};
@@ -21,6 +24,7 @@ use crate::journal::Journal;
 use crate::journal::disk::RealDisk;
 use crate::learn::learner::{self, Learnt};
 use crate::model::Model;
+use crate::telemetry;
 use crate::telemetry::tally::Tallies;
 
 /// The pointer that every request loads once.
@@ -119,6 +123,7 @@ pub struct Control<D: Folder = RealDisk> {
     pub(super) journal: Journal,
     pub(super) settings: Settings,
     pub(super) shipped: Arc<Model>,
+    pub(super) summaries: Summaries,
     inner: Mutex<Inner>,
 }
 
@@ -135,9 +140,27 @@ pub(super) struct Inner {
     pub since: Millis,
     /// What happened that nobody asked for, newest last.
     pub alarms: Vec<String>,
-    /// Snapshots that requests may still be reading. They are freed here, not by the request that
-    /// happens to be last: freeing a large model takes milliseconds.
-    pub retired: Vec<Arc<Snapshot>>,
+    /// Snapshots that requests may still be reading, and models that were in them. They are freed from here,
+    /// not by the request that happens to be last: freeing a large model takes milliseconds.
+    pub retired: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Inner {
+    /// Keeps models that are no longer at hand until they can be freed without anybody waiting.
+    pub fn retire_models(&mut self, old: &Models) {
+        let gone = (old.all()).filter(|model| !self.models.all().any(|m| Arc::ptr_eq(m, model)));
+        self.retired
+            .extend(gone.map(|model| Arc::clone(model) as _));
+    }
+}
+
+impl Models {
+    /// All of them, each once or more often.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Model>> {
+        let beside = [&self.before, &self.canary, &self.shadow];
+        let beside = beside.into_iter().filter_map(Option::as_ref);
+        std::iter::once(&self.live).chain(beside)
+    }
 }
 
 /// The models of every stage.
@@ -215,10 +238,9 @@ impl<D: Folder> Control<D> {
         for model in [
             Some(&snapshot.model),
             snapshot.canary.as_ref().map(|c| &c.model),
+            snapshot.shadow.as_ref().map(|s| &s.model),
         ] {
-            model
-                .into_iter()
-                .for_each(|m| drop(settings.tallies.list(&m.label)));
+            model.into_iter().for_each(|m| list(&settings.tallies, m));
         }
         let live = Arc::new(ArcSwap::from_pointee(snapshot));
         let inner = Mutex::new(Inner {
@@ -237,6 +259,7 @@ impl<D: Folder> Control<D> {
             journal,
             settings,
             shipped,
+            summaries: Summaries::default(),
             inner,
         };
         control.note_snapshot(now);
@@ -367,10 +390,30 @@ impl<D: Folder> Control<D> {
         }
     }
 
+    /// What the models in the stages do, as Prometheus reads it.
+    #[must_use]
+    pub fn model_metrics(&self) -> String {
+        let snapshot = self.live.load();
+        let staged: Vec<(&str, &str)> = [
+            (Stage::Live, Some(&snapshot.model)),
+            (Stage::Canary, snapshot.canary.as_ref().map(|c| &c.model)),
+            (Stage::Shadow, snapshot.shadow.as_ref().map(|s| &s.model)),
+        ]
+        .into_iter()
+        .filter_map(|(stage, model)| Some((stage.as_str(), &*model?.label)))
+        .collect();
+        telemetry::models::page(&self.settings.tallies, &staged)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Whoever panicked left the last complete state: it is replaced as a whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Begins to count what a version does.
+pub(super) fn list(tallies: &Tallies, model: &LiveModel) {
+    tallies.list(&model.label, model.inputs.iter().map(|input| &*input.name));
 }
 
 /// What was learnt, for a snapshot's catalog and models.

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,9 @@ pub struct Pushed {
     /// What vouches for it, where signatures are asked for.
     pub signature: Option<Signature>,
 }
+
+/// Sizes and times of a version's files, to see whether they are still the ones that were read.
+pub type Stamp = [Option<(u64, SystemTime)>; 2];
 
 impl Store {
     /// Makes the folder where it is missing.
@@ -161,10 +165,36 @@ impl<D: Folder> Store<D> {
         read.unwrap_or_default()
     }
 
-    /// The manifest of a stored version.
-    pub fn manifest(&self, model: &ModelRef) -> Result<String, StoreError> {
-        let path = self.model_dir(model).join("manifest.json");
-        fs::read_to_string(&path).map_err(failed("read", &path))
+    /// Whether a version is stored.
+    pub fn has_model(&self, model: &ModelRef) -> bool {
+        self.model_dir(model).join("manifest.json").exists()
+    }
+
+    /// Sizes and times of a stored version's files.
+    pub fn stamp(&self, model: &ModelRef) -> Stamp {
+        let dir = self.model_dir(model);
+        ["manifest.json", "artifact"].map(|name| {
+            let found = fs::metadata(dir.join(name)).ok()?;
+            Some((found.len(), found.modified().ok()?))
+        })
+    }
+
+    /// Deletes a stored version.
+    pub fn forget_model(&self, model: &ModelRef) -> Result<(), StoreError> {
+        let dir = self.model_dir(model);
+        let forget = || {
+            let names = self.disk.folder("models")?.folder(&model.name)?;
+            let folder = names.folder(&model.version)?;
+            // First: a folder without a manifest is no version, whatever else is left in it.
+            folder.remove("manifest.json")?;
+            folder.sync_dir()?;
+            folder.remove("pushed.json")?;
+            folder.remove("artifact")
+        };
+        forget().map_err(failed("delete", &dir))?;
+        // One that is not empty takes a few bytes and is in nobody's way.
+        let _ = fs::remove_dir(&dir);
+        Ok(())
     }
 
     /// The manifest and the artifact of a stored version.

@@ -7,9 +7,14 @@
 //! `device`, `locale`, `placement`, `hour`, `weekday`, `NAME.count` and `NAME.age_ms` of a trigger.
 //! The same with `appointment.`, `customer.`, `trigger.` or `context.` in front means the same.
 
+mod encode;
+
+pub use encode::{Input, InputKind, InputSource};
+
 use std::collections::HashMap;
 
 use super::condition::{Attr, Attributes, Key};
+use super::words::Words;
 use crate::domain::{FeatureValue, Millis, Request};
 use crate::model::Source;
 
@@ -165,6 +170,16 @@ impl Vocabulary {
         self.slots.get(feature).copied()
     }
 
+    /// The features' names, slot by slot, as requests are bound to them.
+    #[must_use]
+    pub fn features(&self) -> Words {
+        let mut names: Vec<(u16, &str)> = (self.slots.iter())
+            .map(|(name, &slot)| (slot, &**name))
+            .collect();
+        names.sort_unstable();
+        Words::new(names.into_iter().map(|(_, name)| name))
+    }
+
     /// How many feature slots there are.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -186,37 +201,6 @@ pub fn canonical(name: &str) -> &str {
         .iter()
         .find_map(|p| name.strip_prefix(p))
         .unwrap_or(name)
-}
-
-/// Where one model input comes from and what becomes of odd values.
-#[derive(Clone, Debug)]
-pub struct Input {
-    /// Such as `tenure` or `offer.margin`.
-    pub name: Box<str>,
-    /// From the request, or from each offer (then the values are in `LiveModel::own`).
-    pub source: InputSource,
-    /// What the value must be.
-    pub kind: InputKind,
-    /// Instead of a missing, mistyped or unheard-of value: NaN, or the declared default.
-    pub missing: f64,
-}
-
-/// Where a model input comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InputSource {
-    /// The request, by vocabulary key.
-    Request(Key),
-    /// The offer.
-    Offer,
-}
-
-/// What a model input must be.
-#[derive(Clone, Debug)]
-pub enum InputKind {
-    /// A number; booleans count as 0 and 1.
-    Number,
-    /// A string, as its place in a list.
-    Category(HashMap<Box<str>, u32>),
 }
 
 /// A request as conditions, placeholders and models look at it.
@@ -259,13 +243,13 @@ impl Clock {
     }
 }
 
-/// Finds the slot of every feature of the request, once per request.
-pub(super) fn bind_slots(vocabulary: &Vocabulary, request: &Request<'_>, slots: &mut Vec<u16>) {
+/// Finds the slot of every feature of the request, once per request; `names` has each slot's.
+pub fn bind_slots(names: &Words, request: &Request<'_>, slots: &mut Vec<u16>) {
     slots.clear();
-    slots.resize(vocabulary.slots(), NO_FEATURE);
+    slots.resize(names.len(), NO_FEATURE);
     for (i, (name, _)) in request.customer.features.iter().enumerate() {
-        if let Some(slot) = vocabulary.slot(name) {
-            slots[usize::from(slot)] = u16::try_from(i).unwrap_or(NO_FEATURE);
+        if let Some(slot) = names.place(name) {
+            slots[slot as usize] = u16::try_from(i).unwrap_or(NO_FEATURE);
         }
     }
 }
@@ -279,8 +263,12 @@ pub fn look<T>(
     placement: &str,
     look: impl FnOnce(&View<'_>) -> T,
 ) -> T {
-    let mut slots = Vec::new();
-    bind_slots(vocabulary, request, &mut slots);
+    let mut slots = vec![NO_FEATURE; vocabulary.slots()];
+    for (i, (name, _)) in (0..).zip(&request.customer.features) {
+        if let Some(slot) = vocabulary.slot(name) {
+            slots[usize::from(slot)] = i;
+        }
+    }
     let clock = Clock::at(request.at, zone);
     look(&View::new(request, vocabulary, &slots, placement, clock))
 }
@@ -360,21 +348,6 @@ impl<'a> View<'a> {
 impl Attributes for View<'_> {
     fn get(&self, key: Key) -> Attr<'_> {
         self.attribute(self.vocabulary.attribute(key))
-    }
-}
-
-impl Input {
-    /// The number a model gets for an attribute's value.
-    #[must_use]
-    pub fn encode(&self, value: Attr<'_>) -> f64 {
-        match (&self.kind, value) {
-            (InputKind::Number, Attr::Number(n)) => n,
-            (InputKind::Number, Attr::Flag(f)) => f64::from(u8::from(f)),
-            (InputKind::Category(codes), Attr::Text(t)) => {
-                codes.get(t).map_or(self.missing, |&code| f64::from(code))
-            }
-            _ => self.missing,
-        }
     }
 }
 

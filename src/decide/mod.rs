@@ -15,6 +15,7 @@ pub mod explore;
 mod guardrail;
 pub mod inputs;
 pub mod learning;
+mod odds;
 pub mod offer_inputs;
 pub mod posterior;
 pub mod record;
@@ -22,9 +23,11 @@ mod score;
 mod scratch;
 pub mod shadow;
 pub mod snapshot;
+pub mod words;
 
 pub use draw::uniform;
 pub use eligibility::creative_for;
+pub use odds::{SlateOdds, odds_of};
 pub use scratch::Scratch;
 
 use crate::domain::{Decision, Effort, Exclusion, Facts, PlacementDecision, Request, Verdict};
@@ -39,6 +42,18 @@ pub fn decide<'s>(
     snapshot: &Snapshot,
     request: &Request<'_>,
     facts: &Facts,
+    scratch: &'s mut Scratch,
+) -> &'s Decision {
+    let choose = &mut draw::by_chance(snapshot, request);
+    run(snapshot, request, facts, choose, scratch)
+}
+
+/// Every stage, in order; `choose` says who takes a rank.
+fn run<'s>(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    facts: &Facts,
+    choose: &mut draw::Pick<'_>,
     scratch: &'s mut Scratch,
 ) -> &'s Decision {
     let canary = snapshot.is_canary(request);
@@ -64,7 +79,8 @@ pub fn decide<'s>(
                 eligibility::select(snapshot, model, placement, request, scratch);
                 guardrail::apply(snapshot, wanted, request, facts, &outcome, scratch);
                 score::fill(snapshot, model, (outcome.ask, ix), request, scratch);
-                outcome.joint = draw::slate(snapshot, placement, request, wanted, ask, scratch);
+                outcome.joint =
+                    draw::slate(snapshot, placement, request, wanted, ask, choose, scratch);
                 outcome.candidates.end = scratch.next_candidate();
                 outcome.choices.end = scratch.next_choice();
                 outcome.no_offer = why_empty(&scratch.decision, &outcome);
@@ -91,7 +107,7 @@ impl<'a> Views<'a> {
         request: &'a Request<'a>,
         slots: &'a mut Vec<u16>,
     ) -> Views<'a> {
-        inputs::bind_slots(&model.vocabulary, request, slots);
+        inputs::bind_slots(&model.features, request, slots);
         let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
         Views {
             model,

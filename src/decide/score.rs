@@ -5,20 +5,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::inputs::{InputSource, View};
+use super::inputs::{Input, InputSource, View};
 use super::posterior::{Belief, PRIOR};
 use super::scratch::Scratch;
 use super::snapshot::{LiveModel, Snapshot};
-use crate::domain::{Effort, OfferIx, PlacementIx, Request, Verdict};
-use crate::model::{Batch, Scorer, ScorerScratch};
+use crate::domain::{Effort, OddInput, OfferIx, PlacementIx, Request, Verdict};
+use crate::model::{Scorer, ScorerScratch};
 
 /// Buffers of one question to a scorer.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
-    /// Inputs that all candidates share.
+    /// Inputs that all candidates share; empty until a request's first question.
     shared: Vec<f64>,
-    /// Inputs of each candidate.
-    own: Vec<f64>,
+    /// Which of the model's offers are asked about.
+    rows: Vec<u32>,
     /// One answer per candidate.
     pub probabilities: Vec<f64>,
     /// The scorer's own.
@@ -59,7 +59,8 @@ pub(super) fn fill(
         Some(scorer) => {
             let candidates = &scratch.decision.candidates;
             let offers = (scratch.running.iter()).map(|r| candidates[r.candidate as usize].offer);
-            let sound = scratch.asking.ask(&**scorer, model, &view, offers);
+            let odd = &mut scratch.decision.odd_inputs;
+            let sound = scratch.asking.ask(&**scorer, model, &view, offers, odd);
             scratch.decision.degraded.model_failed |= !sound;
             sound
         }
@@ -98,40 +99,60 @@ pub(super) fn fill(
 }
 
 impl Asking {
+    /// Forgets the last request.
+    pub fn begin(&mut self) {
+        self.shared.clear();
+    }
+
     /// Has the model fill `probabilities`, one per offer. False where they are not all
     /// probabilities, or where the model panicked: one that fails costs its own answers, not the
-    /// request.
+    /// request. The request's first question notes in `odd` what the model could not be told.
     pub fn ask(
         &mut self,
         scorer: &dyn Scorer,
         model: &LiveModel,
         view: &View<'_>,
         offers: impl Iterator<Item = OfferIx>,
+        odd: &mut Vec<OddInput>,
     ) -> bool {
-        self.shared.clear();
-        self.shared
-            .extend(model.inputs.iter().map(|input| match input.source {
-                InputSource::Request(key) => {
-                    input.encode(view.attribute(model.vocabulary.attribute(key)))
-                }
-                InputSource::Offer => f64::NAN,
-            }));
-        let width = model.own_inputs.len();
-        self.own.clear();
+        self.tell(model, view, odd);
+        self.rows.clear();
+        self.rows.extend(offers.map(|offer| offer.0));
         self.probabilities.clear();
-        for offer in offers {
-            let row = offer.0 as usize * width;
-            self.own.extend_from_slice(&model.own[row..row + width]);
-            self.probabilities.push(0.0);
-        }
-        let batch = Batch {
-            shared: &self.shared,
-            own_inputs: &model.own_inputs,
-            own: &self.own,
-        };
+        self.probabilities.resize(self.rows.len(), 0.0);
+        let (shared, offers, rows) = (&self.shared, &model.offers, &self.rows);
         let (scratch, out) = (&mut self.scorer, &mut self.probabilities);
         // Whatever a panic left in the buffers is overwritten by the next question.
-        let asked = catch_unwind(AssertUnwindSafe(|| scorer.score(&batch, scratch, out)));
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            scorer.score_known(shared, offers, rows, scratch, out);
+        }));
         asked.is_ok() && self.probabilities.iter().all(|p| (0.0..=1.0).contains(p))
+    }
+
+    /// Fills what all candidates share: everything for a request's first placement, for the others only
+    /// what tells placements apart.
+    fn tell(&mut self, model: &LiveModel, view: &View<'_>, odd: &mut Vec<OddInput>) {
+        let value = |input: &Input| match input.source {
+            InputSource::Request(key) => {
+                input.encode(view.attribute(model.vocabulary.attribute(key)))
+            }
+            InputSource::Offer => Ok(f64::NAN),
+        };
+        if self.shared.is_empty() {
+            for (position, input) in (0..).zip(&model.inputs) {
+                self.shared.push(value(input).unwrap_or_else(|oddity| {
+                    odd.push(OddInput {
+                        input: position,
+                        oddity,
+                    });
+                    input.missing
+                }));
+            }
+        } else {
+            for &position in &model.placement_inputs {
+                let input = &model.inputs[usize::from(position)];
+                self.shared[usize::from(position)] = value(input).unwrap_or(input.missing);
+            }
+        }
     }
 }

@@ -64,7 +64,8 @@ impl Scratch {
         self.decision.clear();
         self.decision.id = Some(request.decision);
         self.decision.epoch = snapshot.epoch;
-        bind_slots(&model.vocabulary, request, &mut self.slots);
+        bind_slots(&model.features, request, &mut self.slots);
+        self.asking.begin();
         self.clock = Clock::at(request.at, &snapshot.catalog.time_zone);
         self.labels = 0;
         self.care = super::guardrail::in_care(&snapshot.catalog.care, request);

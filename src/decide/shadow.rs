@@ -6,13 +6,14 @@
 use super::inputs::{Clock, View, bind_slots};
 use super::score::Asking;
 use super::snapshot::{LiveModel, Snapshot};
-use crate::domain::{Decision, Effort, PlacementDecision, Request, Verdict};
+use crate::domain::{Decision, Effort, OddInput, PlacementDecision, Request, Verdict};
 
 /// One worker's buffers, and what the shadow said last.
 #[derive(Debug, Default)]
 pub struct ShadowScores {
     slots: Vec<u16>,
     asking: Asking,
+    odd_inputs: Vec<OddInput>,
     /// For each placement its eligible candidates, in the record's order; NaN where the model failed.
     probabilities: Vec<Vec<f64>>,
 }
@@ -30,7 +31,9 @@ impl ShadowScores {
             return None;
         }
         let model = snapshot.shadow_of(request.decision)?;
-        bind_slots(&model.vocabulary, request, &mut self.slots);
+        bind_slots(&model.features, request, &mut self.slots);
+        self.asking.begin();
+        self.odd_inputs.clear();
         let clock = Clock::at(request.at, &snapshot.catalog.time_zone);
         self.probabilities.clear();
         for placement in &decision.placements {
@@ -38,6 +41,12 @@ impl ShadowScores {
             self.probabilities.push(answers);
         }
         Some((model, &self.probabilities))
+    }
+
+    /// What the shadow could not be told the last time that it was asked.
+    #[must_use]
+    pub fn odd_inputs(&self) -> &[OddInput] {
+        &self.odd_inputs
     }
 
     fn placement(
@@ -58,7 +67,8 @@ impl ShadowScores {
         let Some(scorer) = &model.scorer else {
             return Vec::new();
         };
-        let sound = self.asking.ask(&**scorer, model, &view, eligible);
+        let odd = &mut self.odd_inputs;
+        let sound = self.asking.ask(&**scorer, model, &view, eligible, odd);
         if !sound {
             self.asking.probabilities.fill(f64::NAN);
         }

@@ -12,11 +12,12 @@ use super::explore::Explorer;
 use super::inputs::{Input, Vocabulary};
 use super::learning::Learning;
 use super::posterior::Posterior;
+use super::words::Words;
 use crate::domain::{
     Channel, Consent, Currency, Decision, DecisionId, Millis, Money, NameHash, OfferClass, OfferIx,
     Phase, PlacementIx, Request, SubjectKey, Tier,
 };
-use crate::model::Scorer;
+use crate::model::{Roster, Scorer};
 
 /// What one decision is made from, besides the request and the ledger's facts.
 #[derive(Clone)]
@@ -88,6 +89,15 @@ impl Snapshot {
             Some(tried) if canary => &tried.model,
             _ => &self.model,
         }
+    }
+
+    /// Every model in it, in whichever role.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<LiveModel>> {
+        let beside = [
+            self.canary.as_ref().map(|c| &c.model),
+            self.shadow.as_ref().map(|s| &s.model),
+        ];
+        std::iter::once(&self.model).chain(beside.into_iter().flatten())
     }
 
     /// The model that made a decision of this snapshot.
@@ -382,12 +392,14 @@ pub struct LiveModel {
     pub scorer: Option<Arc<dyn Scorer>>,
     /// The catalog's vocabulary and the attributes that only the model looks at.
     pub vocabulary: Vocabulary,
+    /// The names of the customer's features that the vocabulary knows, slot by slot.
+    pub features: Words,
     /// Where each model input comes from, in the model's order.
     pub inputs: Vec<Input>,
-    /// Positions of the inputs that differ between candidates, ascending.
-    pub own_inputs: Vec<u16>,
-    /// Their values: offer after offer, `own_inputs.len()` each.
-    pub own: Vec<f64>,
+    /// Positions of the inputs that differ between placements of one request, ascending.
+    pub placement_inputs: Vec<u16>,
+    /// The inputs that differ between candidates: one row per offer of the catalog.
+    pub offers: Roster,
 }
 
 impl Catalog {
@@ -432,9 +444,10 @@ impl LiveModel {
             label: "prior@0".into(),
             scorer: None,
             vocabulary: catalog.vocabulary.clone(),
+            features: catalog.vocabulary.features(),
             inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            placement_inputs: Vec::new(),
+            offers: Roster::default(),
         }
     }
 }

@@ -31,6 +31,27 @@ impl Degraded {
     }
 }
 
+super::vocabulary! {
+    /// Why a model was not told an input as it is, and the manifest's rule for such values took over.
+    Oddity {
+        /// The request does not carry it, or the customer withholds it.
+        Missing = "missing",
+        /// Words where the model takes a number, or the other way round.
+        Mistyped = "mistyped",
+        /// A category that is not in the model's list.
+        Unknown = "unknown",
+    }
+}
+
+/// An input that the model was not told as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OddInput {
+    /// Its position in the model's order.
+    pub input: u16,
+    /// Why.
+    pub oddity: Oddity,
+}
+
 /// One decision, all placements. Flat lists with ranges, so that the buffers are reused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
@@ -48,6 +69,8 @@ pub struct Decision {
     pub choices: Vec<Choice>,
     /// What had to be left out.
     pub degraded: Degraded,
+    /// What the model that decided could not be told; empty where it was not asked.
+    pub odd_inputs: Vec<OddInput>,
 }
 
 /// The outcome at one placement.
@@ -129,6 +152,7 @@ impl Decision {
         self.candidates.clear();
         self.choices.clear();
         self.degraded = Degraded::default();
+        self.odd_inputs.clear();
     }
 
     /// The candidates of one placement.

@@ -14,7 +14,9 @@ mod propensity;
 mod request;
 mod time;
 
-pub use decision::{Candidate, Choice, Decision, Degraded, PlacementDecision, Verdict};
+pub use decision::{
+    Candidate, Choice, Decision, Degraded, OddInput, Oddity, PlacementDecision, Verdict,
+};
 pub use entry::{Ack, Entry, EntryKind, Shown};
 pub use event::EventType;
 pub use exclusion::Exclusion;

@@ -208,6 +208,7 @@ fn empty(data: &Dataset, intercept: f64) -> Linear {
         intercept,
         coefficients,
         crosses: Vec::new(),
+        rounded: None,
     }
 }
 

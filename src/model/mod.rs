@@ -16,6 +16,7 @@ mod load;
 mod manifest;
 pub mod online;
 mod predictor;
+mod roster;
 
 pub use calibration::Calibration;
 pub use ensemble::Ensemble;
@@ -28,6 +29,7 @@ pub use load::{
 };
 pub use manifest::{Format, GoldenRow, Manifest, Source, Target, is_identifier, limits};
 pub use predictor::{Function, Link, Predictor};
+pub use roster::Roster;
 
 /// Predicts conversion probabilities for the candidates of one placement, in one call.
 ///
@@ -43,6 +45,26 @@ pub trait Scorer: Send + Sync {
     /// takes the offer's prior instead, and says so. Must not allocate once `scratch` has grown to
     /// the model's needs.
     fn score(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]);
+
+    /// Candidates that [`Scorer::score_known`] will be asked about again and again: see [`Roster::new`].
+    /// Here a scorer works out beforehand what it can; that may take a millisecond.
+    fn roster(&self, own_inputs: Vec<u16>, own: Vec<f64>) -> Roster {
+        Roster::new(own_inputs, own)
+    }
+
+    /// As [`Scorer::score`] for the `rows` of a roster, one per entry of `out`. Gives the same bits.
+    fn score_known(
+        &self,
+        shared: &[f64],
+        roster: &Roster,
+        rows: &[u32],
+        scratch: &mut ScorerScratch,
+        out: &mut [f64],
+    ) {
+        roster.with_batch(shared, rows, scratch, |batch, scratch| {
+            self.score(batch, scratch, out);
+        });
+    }
 }
 
 /// The inputs of one call.
@@ -78,6 +100,8 @@ pub struct ScorerScratch {
     pub row: Vec<f64>,
     /// Per input, whether it differs between candidates.
     pub own: Vec<bool>,
+    /// Own inputs of the candidates at hand, where they come from a roster.
+    own_values: Vec<f64>,
     /// The evaluators' own.
     eval: eval::Scratch,
 }

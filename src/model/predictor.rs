@@ -2,7 +2,7 @@
 
 use super::calibration::sigmoid;
 use super::eval::Evaluator;
-use super::{Batch, Calibration, Ensemble, Linear, Scorer, ScorerScratch};
+use super::{Batch, Calibration, Ensemble, Linear, Roster, Scorer, ScorerScratch};
 
 /// What a raw score means before any calibration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,27 @@ impl Predictor {
         }
     }
 
+    /// As [`Predictor::raw`] for the `rows` of a roster.
+    pub fn raw_known(
+        &self,
+        shared: &[f64],
+        roster: &Roster,
+        rows: &[u32],
+        scratch: &mut ScorerScratch,
+        out: &mut [f64],
+    ) {
+        debug_assert_eq!(shared.len(), self.inputs());
+        debug_assert_eq!(rows.len(), out.len());
+        match (&self.function, &self.evaluator) {
+            (Function::Forest(forest), Some(fast)) => {
+                fast.raw_known(forest, shared, roster, rows, scratch, out);
+            }
+            _ => roster.with_batch(shared, rows, scratch, |batch, scratch| {
+                self.raw(batch, scratch, out);
+            }),
+        }
+    }
+
     /// The probability of a raw score; NaN where the score is not finite.
     #[must_use]
     pub fn probability(&self, raw: f64) -> f64 {
@@ -125,6 +146,28 @@ impl Scorer for Predictor {
 
     fn score(&self, batch: &Batch<'_>, scratch: &mut ScorerScratch, out: &mut [f64]) {
         self.raw(batch, scratch, out);
+        for value in out {
+            *value = self.probability(*value);
+        }
+    }
+
+    fn roster(&self, own_inputs: Vec<u16>, own: Vec<f64>) -> Roster {
+        let roster = Roster::new(own_inputs, own);
+        match &self.evaluator {
+            Some(fast) => fast.strike(self.inputs(), roster),
+            None => roster,
+        }
+    }
+
+    fn score_known(
+        &self,
+        shared: &[f64],
+        roster: &Roster,
+        rows: &[u32],
+        scratch: &mut ScorerScratch,
+        out: &mut [f64],
+    ) {
+        self.raw_known(shared, roster, rows, scratch, out);
         for value in out {
             *value = self.probability(*value);
         }

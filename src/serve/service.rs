@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,8 @@ use crate::decide::shadow::ShadowScores;
 use crate::decide::snapshot::Snapshot;
 use crate::decide::{self, Scratch, Views};
 use crate::domain::{
-    Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, Money, PlacementDecision,
-    Request, Shown,
+    Ack, Choice, Decision, Effort, Entry, EventType, Facts, Millis, Money, OddInput,
+    PlacementDecision, Request, Shown,
 };
 use crate::journal::{Appended, Journal};
 use crate::ledger::{HOLD_MS_MAX, Ledger};
@@ -198,7 +198,17 @@ impl Service {
             let decision = self.make(&snapshot, &request, facts, scratch);
             let by = snapshot.decided_by(decision);
             let model = hash32(&by.label);
-            self.tally(model, &request, decision, began.elapsed());
+            let made = Made {
+                failed: decision.degraded.model_failed,
+                took: began.elapsed(),
+            };
+            self.tally(
+                model,
+                &request,
+                made,
+                &decision.choices,
+                &decision.odd_inputs,
+            );
             let logged = self.log(&snapshot, &request, facts, decision, shadow, asked.since);
             self.count(decision, logged);
             let views = Views::new(&snapshot, by, &request, slots);
@@ -258,27 +268,45 @@ impl Service {
     ) -> bool {
         let decide_us = since.elapsed().as_nanos() as f64 / 1_000.0;
         let mut record = DecisionRecord::new(snapshot, request, facts, decision, decide_us);
-        record.shadow = shadow
-            .of(snapshot, request, decision)
-            .map(|(model, scores)| ShadowRecord::new(model, decision, scores));
+        let began = Instant::now();
+        if let Some((model, scores)) = shadow.of(snapshot, request, decision) {
+            let failed = scores.iter().flatten().any(|p| p.is_nan());
+            record.shadow = Some(ShadowRecord::new(model, decision, scores));
+            let made = Made {
+                failed,
+                took: began.elapsed(),
+            };
+            self.tally(
+                hash32(&model.label),
+                request,
+                made,
+                &[],
+                shadow.odd_inputs(),
+            );
+        }
         let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
         let shown = entries::shown(snapshot, decision);
         self.journal
             .record(entries::decision(request, &record, shown, hold_until))
     }
 
-    /// Counts for the version that decided.
-    fn tally(&self, model: u32, request: &Request<'_>, decision: &Decision, took: Duration) {
+    /// Counts for a version that decided, or scored alongside and chose nothing.
+    fn tally(
+        &self,
+        model: u32,
+        request: &Request<'_>,
+        made: Made,
+        choices: &[Choice],
+        odd: &[OddInput],
+    ) {
         // What is not measured can have no conversions, and would look like a model that sells nothing.
         if request.test || !request.customer.consent.measurement {
             return;
         }
-        let made = Made {
-            failed: decision.degraded.model_failed,
-            took,
-        };
-        let probabilities = decision.choices.iter().map(|c| c.probability);
-        (self.tallies).count(model, |tally| tally.decision(made, probabilities));
+        self.tallies.count(model, |tally| {
+            tally.decision(made, choices.iter().map(|c| c.probability));
+            tally.odd_inputs(odd);
+        });
     }
 
     fn count(&self, decision: &Decision, logged: bool) {

@@ -5,13 +5,18 @@
 //! path only ever looks up and never waits. What happened before a version was listed is not counted,
 //! and nothing survives a restart: these are signs for a guardrail, the records are in the journal.
 
+mod odd;
+
+pub use odd::OddCount;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::domain::NameHash;
+use crate::domain::{NameHash, OddInput};
+use odd::OddCounts;
 
 /// Versions that are counted at once; the longest known is forgotten first. Enough for every stage and
 /// for late conversions of several versions before.
@@ -40,6 +45,8 @@ pub struct Tally {
     /// An `f64` by its bits: squares of amounts outgrow an integer. Conversions are rare enough to loop.
     value_squares: AtomicU64,
     durations: [AtomicU64; BUCKETS],
+    took_ns: AtomicU64,
+    odd: OddCounts,
 }
 
 /// A reading of a [`Tally`].
@@ -63,6 +70,8 @@ pub struct Counts {
     pub value_squares: f64,
     /// How many decisions took how long, by bucket; see [`Counts::p99`].
     pub durations: Vec<u64>,
+    /// How long all of them took together.
+    pub took: Duration,
 }
 
 /// What one decision adds.
@@ -75,10 +84,14 @@ pub struct Made {
 }
 
 impl Tallies {
-    /// Lists a version by its `name@version`, anew where it is listed already.
-    pub fn list(&self, label: &str) -> Arc<Tally> {
+    /// Lists a version by its `name@version`, with the names of its inputs in their order; anew where it is
+    /// listed already.
+    pub fn list<'a>(&self, label: &str, inputs: impl IntoIterator<Item = &'a str>) -> Arc<Tally> {
         let key = NameHash::of(label).low();
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(Tally {
+            odd: OddCounts::new(inputs),
+            ..Tally::default()
+        });
         self.0.rcu(|old| {
             let others = old.iter().filter(|(k, _)| *k != key).cloned();
             let mut all: Vec<_> = others.chain([(key, Arc::clone(&tally))]).collect();
@@ -105,6 +118,15 @@ impl Tallies {
         });
         counts
     }
+
+    /// How often a version could not be told an input, by input in its order; only those of which it is so.
+    /// Empty where it is not listed.
+    #[must_use]
+    pub fn odd(&self, label: &str) -> Vec<OddCount> {
+        let mut odd = Vec::new();
+        self.count(NameHash::of(label).low(), |tally| odd = tally.odd.read());
+        odd
+    }
 }
 
 impl Default for Tally {
@@ -119,6 +141,8 @@ impl Default for Tally {
             value: AtomicI64::new(0),
             value_squares: AtomicU64::new(0),
             durations: std::array::from_fn(|_| AtomicU64::new(0)),
+            took_ns: AtomicU64::new(0),
+            odd: OddCounts::default(),
         }
     }
 }
@@ -139,6 +163,13 @@ impl Tally {
         self.predicted.fetch_add(units(predicted), Relaxed);
         self.predicted_variance.fetch_add(units(variance), Relaxed);
         self.durations[bucket(made.took)].fetch_add(1, Relaxed);
+        let ns = u64::try_from(made.took.as_nanos()).unwrap_or(u64::MAX);
+        self.took_ns.fetch_add(ns, Relaxed);
+    }
+
+    /// Counts what one decision could not tell the model.
+    pub fn odd_inputs(&self, odd: &[OddInput]) {
+        self.odd.add(odd);
     }
 
     /// Counts a conversion, or takes a reversed one back.
@@ -169,6 +200,7 @@ impl Tally {
             value: self.value.load(Relaxed),
             value_squares: f64::from_bits(self.value_squares.load(Relaxed)),
             durations: self.durations.iter().map(|n| n.load(Relaxed)).collect(),
+            took: Duration::from_nanos(self.took_ns.load(Relaxed)),
         }
     }
 }
@@ -194,6 +226,7 @@ impl Counts {
             value: self.value - earlier.value,
             value_squares: self.value_squares - earlier.value_squares,
             durations: pairs.map(|(now, then)| now.saturating_sub(*then)).collect(),
+            took: self.took.saturating_sub(earlier.took),
         }
     }
 
@@ -202,6 +235,18 @@ impl Counts {
     pub fn with_durations(mut self, took: Duration, n: u64) -> Counts {
         self.durations[bucket(took)] += n;
         self
+    }
+
+    /// How many decisions took at most so long, for every doubling of a microsecond from the fourth on: bounds
+    /// that the buckets have too, so that nothing is guessed.
+    pub fn at_most(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let mut below = 0;
+        let sums = self.durations.iter().enumerate().map(move |(i, n)| {
+            below += n;
+            (i, below)
+        });
+        sums.filter(|(i, _)| i % 4 == 0 && *i >= 8 && *i < BUCKETS - 1)
+            .map(|(i, sum)| (upper(i), sum))
     }
 
     /// The 99th percentile of the time that deciding took, to a fifth; `None` before any decision.
@@ -235,7 +280,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_read() {
         let tallies = Tallies::default();
-        tallies.list("m@1");
+        tallies.list("m@1", []);
         let key = NameHash::of("m@1").low();
         let made = |us| Made {
             failed: us > 500,
@@ -264,7 +309,7 @@ mod tests {
     fn old_versions_are_forgotten_first() {
         let tallies = Tallies::default();
         for version in 0..VERSIONS_MAX + 1 {
-            tallies.list(&format!("m@{version}"));
+            tallies.list(&format!("m@{version}"), []);
         }
         assert_eq!(tallies.read("m@0"), None);
         assert!(tallies.read("m@1").is_some());

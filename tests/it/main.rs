@@ -9,6 +9,7 @@ mod evaluate;
 mod explore;
 mod growthbook;
 mod journal;
+mod learner;
 mod ledger;
 mod model;
 mod readers;

@@ -401,7 +401,7 @@ async fn conversions_are_counted_for_the_version_that_decided() {
     let list = node.control.models().unwrap();
     let counted = |version: &str| {
         let model = list.iter().find(|m| m.version == version).unwrap();
-        model.health
+        model.health.clone()
     };
     assert_eq!(
         counted("b").map(|h| (h.decisions, h.conversions)),
@@ -411,6 +411,65 @@ async fn conversions_are_counted_for_the_version_that_decided() {
     node.control.roll_back("swapped", now).unwrap();
     let list = node.control.models().unwrap();
     assert_eq!((&*list[0].version, list[0].stage), ("a", "live"));
+    node.journal.close().await;
+}
+
+/// Goal: what a model could not be told is counted by input and by why, for the version that decided and for
+/// the shadow, once per decision, and its rule takes over.
+#[tokio::test]
+async fn odd_inputs_are_counted() {
+    let node = Node::start();
+    node.push("propensity-linear", "a", Stage::Live);
+    node.push("propensity-forest", "b", Stage::Shadow);
+    for features in [
+        r#"{"tenure": 14, "Contract": "One year", "MonthlyCharges": 70.5}"#,
+        r#"{"tenure": "long", "Contract": "Ten years", "MonthlyCharges": 70.5}"#,
+        r#"{"tenure": 14, "Contract": 3, "MonthlyCharges": true, "shoe_size": 43}"#,
+    ] {
+        let body = format!(
+            r#"{{"appointment": {{"phase": "en_route"}}, "customer": {{"id": "c", "features": {features}}},
+                "placements": [{{"id": "tracker_hero"}}, {{"id": "map_card"}}]}}"#
+        );
+        let message: DecisionRequest<'_> = parse(body.as_bytes()).unwrap();
+        let asked = Asked {
+            since: Instant::now(),
+            effort: Effort::Full,
+            gpc: false,
+            believed: true,
+            reveal: true,
+        };
+        let answer = self::value(
+            node.service
+                .decide(&message, asked, |a| serde_json::to_value(&a)),
+        );
+        assert_eq!(answer["degraded"], serde_json::json!([]), "{answer}");
+    }
+    let metrics = node.control.model_metrics();
+    for (version, stage) in [("a", "live"), ("b", "shadow")] {
+        let list = node.control.models().unwrap();
+        let health = list.iter().find(|m| m.version == version).unwrap();
+        let health = health.health.clone().unwrap();
+        assert_eq!((health.decisions, health.failures), (3, 0), "{version}");
+        let counts = |feature: &str| {
+            let odd = health.odd_inputs.iter().find(|o| o.feature == feature);
+            odd.map_or([0; 3], |o| [o.missing, o.mistyped, o.unknown])
+        };
+        assert_eq!(counts("tenure"), [0, 1, 0], "{version}");
+        assert_eq!(counts("Contract"), [0, 1, 1], "{version}");
+        assert_eq!(counts("MonthlyCharges"), [0, 0, 0], "{version}");
+        assert_eq!(counts("InternetService"), [3, 0, 0], "{version}");
+        assert_eq!(counts("shoe_size"), [0, 0, 0], "{version}");
+        let labels = format!("{{stage=\"{stage}\",model=\"swapped@{version}\"");
+        for line in [
+            format!("offerd_model_decisions_total{labels}}} 3"),
+            format!("offerd_model_duration_seconds_count{labels}}} 3"),
+            format!(
+                "offerd_model_inputs_odd_total{labels},feature=\"Contract\",what=\"unknown\"}} 1"
+            ),
+        ] {
+            assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
+        }
+    }
     node.journal.close().await;
 }
 

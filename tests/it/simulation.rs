@@ -12,7 +12,7 @@
 )]
 
 mod damage;
-mod disk;
+pub mod disk;
 
 use std::collections::{HashMap, HashSet};
 use std::io;

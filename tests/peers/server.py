@@ -21,10 +21,11 @@ STOP_S_MAX = 30
 
 @dataclass
 class Server:
-    """Where it listens, as `host:port`, and the keys it knows; none unless asked for."""
+    """Where it listens, as `host:port`, its data folder, and the keys it knows; none unless asked for."""
 
     public: str
     admin: str
+    data: pathlib.Path
     keys: dict[str, str] = field(default_factory=dict)
 
 
@@ -94,7 +95,7 @@ publishable_keys = [
                 log.seek(0)
                 raise RuntimeError(f"{program()} did not start:\n{printed}{log.read()}")
             try:
-                yield Server(found["decisions"], found["operators"], keys)
+                yield Server(found["decisions"], found["operators"], folder / "data", keys)
             finally:
                 child.terminate()
                 code = child.wait(STOP_S_MAX)

@@ -3,7 +3,8 @@
 usage: train.py FOLDER
 
 Writes per model NAME: NAME.txt (LightGBM's text form), NAME.f64 (LightGBM's raw score of each row) and
-NAME.so (the same model compiled by lleaves, where it can be had); and once rows.f64. Seeds are fixed.
+NAME.so (the same model compiled by lleaves, where it can be had); and once rows.f64, and the offers that its
+requests are made of as catalog.f64. Seeds are fixed.
 """
 
 import pathlib
@@ -57,7 +58,7 @@ def requests():
         own = catalog.copy()
         own[:, 6:] += dice.normal(size=(CANDIDATES, INPUTS - SHARED - 6)) * 0.7
         request[:, SHARED:] = own[dice.permutation(CANDIDATES)]
-    return rows.reshape(-1, INPUTS)
+    return rows.reshape(-1, INPUTS), catalog
 
 
 def compile_with_lleaves(folder, name):
@@ -79,8 +80,9 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     x = numpy.hstack([context(ROWS), offers(ROWS)])
     y = dice.random(ROWS) < 1 / (1 + numpy.exp(-truth(x)))
-    rows = requests()
+    rows, catalog = requests()
     rows.tofile(folder / "rows.f64")
+    catalog.tofile(folder / "catalog.f64")
     for name, (trees, leaves) in MODELS.items():
         parameters = {
             "objective": "binary",

@@ -20,6 +20,9 @@ pub struct ModelsConfig {
     pub shadow_share: f64,
     /// Ed25519 public keys (32 bytes, base64), at most 32. With any, a push must be signed by one.
     pub signing_keys: Vec<String>,
+    /// Versions that are kept, 20 to 10000. At a push that would make more, the oldest pushes that are in no stage
+    /// and cannot be rolled back to are deleted; decisions of theirs can no longer be replayed here.
+    pub stored_max: u32,
     /// Recent requests that a new model is tried on before it is staged, at most 10000; 0 for none.
     pub trial_requests: usize,
     /// A model that makes decisions so many times slower than the live one is held until confirmed.
@@ -40,6 +43,7 @@ impl Default for ModelsConfig {
             canary_percent: 10.0,
             shadow_share: 1.0,
             signing_keys: Vec::new(),
+            stored_max: 200,
             trial_requests: 1_000,
             trial_slower_max: 5.0,
             trial_fast_us: 100.0,
@@ -52,6 +56,9 @@ impl Default for ModelsConfig {
 /// More keys than any team has people who may push.
 const SIGNING_KEYS_MAX: usize = 32;
 const TRIAL_REQUESTS_MAX: usize = 10_000;
+/// Enough for every stage and for all that can be rolled back to, so that there always is one to delete.
+const STORED_MIN: u32 = 20;
+const STORED_MAX: u32 = 10_000;
 
 /// A setting outside its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +98,11 @@ impl ModelsConfig {
                 self.trial_requests
             );
             return wrong("trial_requests", problem);
+        }
+        if !(STORED_MIN..=STORED_MAX).contains(&self.stored_max) {
+            let found = self.stored_max;
+            let problem = format!("expected {STORED_MIN} to {STORED_MAX}, found {found}");
+            return wrong("stored_max", problem);
         }
         if self.signing_keys.len() > SIGNING_KEYS_MAX {
             let problem = format!(
@@ -143,6 +155,7 @@ mod tests {
         check(|c| c.canary_percent = 101.0, "canary_percent");
         check(|c| c.shadow_share = f64::NAN, "shadow_share");
         check(|c| c.trial_requests = 10_001, "trial_requests");
+        check(|c| c.stored_max = 19, "stored_max");
         check(|c| c.signing_keys = vec!["AAAA".into()], "signing_keys");
         check(|c| c.guardrails.failed_share_max = 2.0, "guardrails");
     }

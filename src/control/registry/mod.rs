@@ -5,25 +5,31 @@
 //! of the customers, and at most one scores alongside as `shadow`. Every change is written to the state
 //! file before the pointer is swapped, so that a crash at any step leaves the old or the new.
 //!
-//! Nothing here runs on the threads that answer customers: models are read on a thread of their own at
-//! the lowest priority, and freed on the control plane's.
+//! Nothing here runs on the threads that answer customers: models are read and freed on threads of their own
+//! that make way for all others.
 
+mod apart;
 mod breaker;
 pub mod config;
 pub mod health;
+mod listing;
 mod push;
 mod signature;
 pub(super) mod stages;
+mod summaries;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod upkeep;
 mod watch;
 
 pub use breaker::Run;
 pub use config::{ModelsConfig, ModelsConfigError};
-pub use push::{ModelInfo, Push, Staged};
+pub use listing::{Health, ModelInfo, OddInputs};
+pub use push::{Push, Staged};
 pub use signature::{Signature, SignatureError, message};
 pub use stages::{StageError, Stages};
+pub(super) use summaries::Summaries;
 pub use trial::Trial;
 pub(super) use watch::Watches;
 

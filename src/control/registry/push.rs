@@ -4,23 +4,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::apart::apart;
+use super::listing::ModelInfo;
 use super::signature::verify;
 use super::trial::{self, Objection};
 use super::watch::Watch;
 use super::{Signature, Stage, Stages, Trial};
 use crate::control::bind;
-use crate::control::plane::{Control, ControlError, Inner, Models, build_or_prior, load};
+use crate::control::plane::{Control, ControlError, Inner, Models, build_or_prior, list, load};
 use crate::control::state::ModelRef;
 use crate::control::store::{Folder, Pushed};
 use crate::decide::snapshot::Snapshot;
 use crate::domain::Millis;
-use crate::model::{Manifest, Model};
-
-/// What happened that nobody asked for is told by `/readyz`; more than this nobody reads.
-const ALARMS_MAX: usize = 16;
-
-/// The stage of a version that no longer reads.
-const UNUSABLE: &str = "unusable";
+use crate::model::Model;
 
 /// A model on its way in.
 #[derive(Clone, Copy, Debug)]
@@ -57,59 +53,6 @@ pub struct Staged {
     pub trial: Option<Trial>,
 }
 
-/// A version that is known here.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ModelInfo {
-    /// Such as `propensity`.
-    pub name: String,
-    /// Such as `2026-11-20.1`.
-    pub version: String,
-    /// `smartcore`, `linear`.
-    pub format: String,
-    /// SHA-256 of the artifact.
-    pub sha256: String,
-    /// `live`, `canary`, `shadow`, `stored`, or `unusable` for a stored one that no longer reads.
-    pub stage: &'static str,
-    /// Of a hundred customers, where it is the canary.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub percent: Option<f64>,
-    /// What the manifest says about it.
-    pub note: String,
-    /// When it was trained, as the manifest says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trained_at: Option<String>,
-    /// Who pushed it, as they said; empty for the one that came with the program.
-    pub pushed_by: String,
-    /// When, RFC 3339; empty likewise.
-    pub pushed_at: String,
-    /// Why it is not in the stage that somebody wanted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-    /// What it did since it was staged or the process began, where it decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
-}
-
-/// What a version did. `test` decisions and unmeasured ones are not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Health {
-    /// Decisions it made.
-    pub decisions: u64,
-    /// Those in which it failed and the priors answered.
-    pub failures: u64,
-    /// Offers shown.
-    pub choices: u64,
-    /// Conversions that it predicted of those.
-    pub predicted: f64,
-    /// Conversions there were, less reversals.
-    pub conversions: i64,
-    /// What they were worth, in minor units.
-    pub value_minor: i64,
-    /// 99 of 100 decisions took less, in microseconds; absent before the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decide_p99_us: Option<u64>,
-}
-
 impl<D: Folder> Control<D> {
     /// Proves a model, stores it and stages it.
     ///
@@ -121,31 +64,8 @@ impl<D: Folder> Control<D> {
     /// What serves goes on serving.
     pub fn push(&self, push: &Push<'_>, now: Millis) -> Result<Staged, ControlError> {
         let path = named(push.name, push.version)?;
-        verify(
-            &self.settings.models,
-            push.name,
-            push.version,
-            push.manifest,
-            push.signature,
-        )?;
         let stage = push.stage.unwrap_or_else(|| self.settings.models.stage());
-        let (model, trial) = apart(|| {
-            let model = Arc::new(crate::model::load(push.manifest, push.artifact)?);
-            self.named_rightly(&model, &path)?;
-            let trial = self.try_out(&model, now)?;
-            Ok::<_, ControlError>((model, trial))
-        })??;
-        let objection = trial.objection(&self.settings.models);
-        if let Some(useless @ Objection::Useless) = objection {
-            return Err(ControlError::Useless(useless.to_string()));
-        }
-        let pushed = Pushed {
-            by: push.by.to_owned(),
-            at: now.0,
-            signature: push.signature.cloned(),
-        };
-        self.store
-            .keep_model(&path, push.manifest.as_bytes(), push.artifact, &pushed)?;
+        let (model, trial, objection) = apart(|| self.prove_and_keep(push, &path, now))??;
         if let Some(objection) = objection.filter(|_| stage != Stage::Stored && !push.confirmed) {
             return Err(self.hold(&path, &objection, now)?);
         }
@@ -155,6 +75,63 @@ impl<D: Folder> Control<D> {
             epoch,
             trial: Some(trial).filter(|t| t.requests > 0),
         })
+    }
+
+    /// Everything before the change of stage, to be done [`apart`].
+    fn prove_and_keep(
+        &self,
+        push: &Push<'_>,
+        path: &ModelRef,
+        now: Millis,
+    ) -> Result<(Arc<Model>, Trial, Option<Objection>), ControlError> {
+        verify(
+            &self.settings.models,
+            push.name,
+            push.version,
+            push.manifest,
+            push.signature,
+        )?;
+        let model = Arc::new(crate::model::load(push.manifest, push.artifact)?);
+        self.named_rightly(&model, path)?;
+        let trial = self.try_out(&model, now)?;
+        let objection = trial.objection(&self.settings.models);
+        if let Some(useless @ Objection::Useless) = objection {
+            return Err(ControlError::Useless(useless.to_string()));
+        }
+        let pushed = Pushed {
+            by: push.by.to_owned(),
+            at: now.0,
+            signature: push.signature.cloned(),
+        };
+        self.make_room(path)?;
+        let manifest = push.manifest.as_bytes();
+        (self.store).keep_model(path, manifest, push.artifact, &pushed)?;
+        Ok((model, trial, objection))
+    }
+
+    /// Deletes the oldest pushes that are in no stage and cannot be rolled back to, until another version
+    /// fits in: whoever trains every night must not find pushing closed one morning.
+    fn make_room(&self, newcomer: &ModelRef) -> Result<(), ControlError> {
+        // Held throughout: a version must not enter a stage while it is being deleted.
+        let inner = self.lock();
+        let stages = &inner.state.stages;
+        let versions = self.store.models()?;
+        let most = self.settings.models.stored_max as usize;
+        if versions.contains(newcomer) || versions.len() < most {
+            return Ok(());
+        }
+        let mut idle: Vec<(i64, &ModelRef)> = (versions.iter())
+            .filter(|v| {
+                stages.of(v) == Stage::Stored && !stages.before.contains(&Some((*v).clone()))
+            })
+            .map(|v| (self.store.pushed(v).at, v))
+            .collect();
+        idle.sort_by(|a, b| (a.0, &a.1.version).cmp(&(b.0, &b.1.version)));
+        for (_, version) in idle.iter().take(versions.len() + 1 - most) {
+            self.store.forget_model(version)?;
+            tracing::info!(model = %version, most, "oldest stored model deleted to make room");
+        }
+        Ok(())
     }
 
     /// Puts a stored version into a stage; whoever was in it is stored.
@@ -171,7 +148,7 @@ impl<D: Folder> Control<D> {
         now: Millis,
     ) -> Result<Staged, ControlError> {
         let path = named(name, version)?;
-        if self.store.manifest(&path).is_err() {
+        if !self.store.has_model(&path) {
             return Err(ControlError::Unknown(path.to_string()));
         }
         let at_hand = self.lock().models.find(&path);
@@ -221,115 +198,6 @@ impl<D: Folder> Control<D> {
             epoch,
             trial: None,
         })
-    }
-
-    /// Every version that is known here: by stage, the newest push first.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn models(&self) -> Result<Vec<ModelInfo>, ControlError> {
-        let mut list = Vec::new();
-        if self.lock().state.stages.live.is_none() {
-            list.push(self.info_of(&reference(&self.shipped), &self.shipped));
-        }
-        for version in self.store.models()? {
-            // A version that no longer reads is still there to be seen, and says so.
-            list.push(self.intact(&version).map_or_else(
-                |problem| ModelInfo {
-                    name: version.name.clone(),
-                    version: version.version.clone(),
-                    stage: UNUSABLE,
-                    note: problem.clone(),
-                    problem: Some(problem),
-                    ..ModelInfo::default()
-                },
-                |manifest| self.info(&version, &manifest),
-            ));
-        }
-        let rank = |info: &ModelInfo| info.stage.parse::<Stage>().ok();
-        list.sort_by(|a, b| (rank(b), &b.pushed_at).cmp(&(rank(a), &a.pushed_at)));
-        Ok(list)
-    }
-
-    /// The manifest of a stored version whose files are still those that were proven, or what is wrong.
-    fn intact(&self, version: &ModelRef) -> Result<Manifest, String> {
-        let (manifest, artifact) = self.store.model(version).map_err(|e| e.to_string())?;
-        let manifest = Manifest::parse(&manifest).map_err(|e| e.to_string())?;
-        match &manifest.sha256 {
-            Some(digest) if *digest == crate::model::digest(&artifact) => Ok(manifest),
-            _ => Err("the artifact is not the one that was pushed".into()),
-        }
-    }
-
-    /// What happened to models that nobody asked for, since the start.
-    #[must_use]
-    pub fn alarms(&self) -> Vec<String> {
-        self.lock().alarms.clone()
-    }
-
-    /// Frees what no request reads any more, trusts what has lived, and takes back what breaks a
-    /// guardrail. To be called every second.
-    pub fn tick(&self, now: Millis) {
-        let mut inner = self.lock();
-        inner.retired.retain(|old| Arc::strong_count(old) > 1);
-        self.trust(&mut inner, now);
-        let rails = &self.settings.models.guardrails;
-        let Some((model, breach)) = inner.watches.breach(&self.settings.tallies, rails, now) else {
-            return;
-        };
-        let why = breach.to_string();
-        match self.take_back(&mut inner, &model, &why, now) {
-            Ok(epoch) => tracing::error!(%model, why, epoch, "guardrail: model taken back"),
-            // It is tried again in a second.
-            Err(error) => tracing::error!(%model, why, %error, "guardrail: failed to take back"),
-        }
-        drop(inner);
-        self.note_snapshot(now);
-    }
-
-    /// Remembers that the process ended as it should.
-    ///
-    /// # Errors
-    /// When the state cannot be written.
-    pub fn stop(&self) -> Result<(), ControlError> {
-        let mut inner = self.lock();
-        inner.state.run.end();
-        Ok(self.store.save(&inner.state)?)
-    }
-
-    fn trust(&self, inner: &mut Inner, now: Millis) {
-        let lived = now.since(inner.since) >= i64::from(self.settings.models.crash_loop_s) * 1_000;
-        if !lived || inner.state.run.trusted {
-            return;
-        }
-        inner.state.run.trusted = true;
-        if let Err(error) = self.store.save(&inner.state) {
-            inner.state.run.trusted = false;
-            tracing::warn!(%error, "failed to remember that the models are sound");
-        }
-    }
-
-    fn take_back(
-        &self,
-        inner: &mut Inner,
-        model: &ModelRef,
-        why: &str,
-        now: Millis,
-    ) -> Result<u64, ControlError> {
-        let mut stages = inner.state.stages.clone();
-        if stages.live.as_ref() == Some(model) {
-            let live = inner.models.live.manifest.name.clone();
-            stages.roll_back(&live, &live)?;
-        } else {
-            stages.withdraw(model);
-        }
-        stages.note(model, why.into(), now.0);
-        let epoch = self.serve(inner, stages, None, now)?;
-        inner.watches.live.take_if(|w| w.model == *model);
-        inner.alarms.push(format!("{model} was taken back: {why}"));
-        let extra = inner.alarms.len().saturating_sub(ALARMS_MAX);
-        inner.alarms.drain(..extra);
-        Ok(epoch)
     }
 
     fn go_back(&self, inner: &mut Inner, name: &str, now: Millis) -> Result<u64, ControlError> {
@@ -432,6 +300,9 @@ impl<D: Folder> Control<D> {
         if stage == Stage::Stored && before == Stage::Stored {
             return Ok(inner.state.epoch);
         }
+        if stage != Stage::Stored && !self.store.has_model(path) {
+            return Err(ControlError::Unknown(path.to_string()));
+        }
         let champion = self.live.load().model.label.to_string();
         stages.enter(
             path,
@@ -459,7 +330,7 @@ impl<D: Folder> Control<D> {
     }
 
     /// Makes those stages the ones that serve.
-    fn serve(
+    pub(super) fn serve(
         &self,
         inner: &mut Inner,
         stages: Stages,
@@ -478,15 +349,20 @@ impl<D: Folder> Control<D> {
         // A canary that becomes live goes on counting.
         let newly_live = (stages.live.clone())
             .filter(|m| old.live.as_ref() != Some(m) && tried(&old).as_ref() != Some(m));
-        for model in [newly_tried, newly_live].into_iter().flatten() {
-            self.settings.tallies.list(&model.to_string());
+        let newly_watched = (stages.shadow.clone()).filter(|m| old.shadow.as_ref() != Some(m));
+        let news = [newly_tried, newly_live, newly_watched];
+        for label in news.into_iter().flatten().map(|model| model.to_string()) {
+            if let Some(model) = snapshot.models().find(|model| *model.label == *label) {
+                list(&self.settings.tallies, model);
+            }
         }
         if tried(stages) != tried(&old) {
             inner.watches.canary = None;
         }
         let epoch = state.epoch;
         self.swap(inner, snapshot, state)?;
-        inner.models = models;
+        let old = std::mem::replace(&mut inner.models, models);
+        inner.retire_models(&old);
         inner.since = now;
         Ok(epoch)
     }
@@ -517,57 +393,6 @@ impl<D: Folder> Control<D> {
             shadow: stages.shadow.as_ref().map(find).transpose()?,
         })
     }
-
-    fn info_of(&self, version: &ModelRef, model: &Model) -> ModelInfo {
-        self.info(version, &model.manifest)
-    }
-
-    fn info(&self, version: &ModelRef, manifest: &Manifest) -> ModelInfo {
-        let stages = self.lock().state.stages.clone();
-        let shipped = stages.live.is_none() && *version == reference(&self.shipped);
-        let stage = if shipped {
-            Stage::Live
-        } else {
-            stages.of(version)
-        };
-        let pushed = self.store.pushed(version);
-        let mut notes = stages.notes.iter();
-        let decides = matches!(stage, Stage::Live | Stage::Canary);
-        let label = version.to_string();
-        let counts = decides
-            .then(|| self.settings.tallies.read(&label))
-            .flatten();
-        ModelInfo {
-            name: version.name.clone(),
-            version: version.version.clone(),
-            format: manifest.format.to_string(),
-            sha256: manifest.sha256.clone().unwrap_or_default(),
-            stage: stage.as_str(),
-            percent: (stages.canary.as_ref())
-                .filter(|_| stage == Stage::Canary)
-                .map(|tried| tried.percent),
-            note: manifest.note.clone().unwrap_or_default(),
-            trained_at: manifest.trained_at.clone(),
-            pushed_at: if pushed.at == 0 {
-                String::new()
-            } else {
-                crate::decide::record::rfc3339(Millis(pushed.at))
-            },
-            pushed_by: pushed.by,
-            problem: notes
-                .find(|note| note.model == *version)
-                .map(|note| note.why.clone()),
-            health: counts.map(|counts| Health {
-                decisions: counts.decisions,
-                failures: counts.failures,
-                choices: counts.choices,
-                predicted: counts.predicted,
-                conversions: counts.conversions,
-                value_minor: counts.value,
-                decide_p99_us: counts.p99().map(|p99| p99.as_micros() as u64),
-            }),
-        }
-    }
 }
 
 impl Models {
@@ -592,31 +417,9 @@ fn named(name: &str, version: &str) -> Result<ModelRef, ControlError> {
     }
 }
 
-fn reference(model: &Model) -> ModelRef {
+pub(super) fn reference(model: &Model) -> ModelRef {
     ModelRef {
         name: model.manifest.name.clone(),
         version: model.manifest.version.clone(),
     }
-}
-
-/// Does heavy work on a thread of its own at the lowest priority, and waits for it.
-///
-/// Building a model takes milliseconds to seconds of processor time. On a thread that also answers
-/// customers, or at their priority, that is what everybody behind it waits; the pointer swap is free.
-fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, ControlError> {
-    let panicked = || ControlError::Useless("reading the model panicked".into());
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("model-build".into());
-        let spawned = thread.spawn_scoped(scope, || {
-            // On Linux a nice value is the thread's own. Without it the work is done all the same.
-            let _ = rustix::process::nice(19);
-            work()
-        });
-        match spawned {
-            Ok(handle) => handle.join().map_err(|_| panicked()),
-            Err(error) => Err(ControlError::Useless(format!(
-                "no thread to read the model on: {error}"
-            ))),
-        }
-    })
 }

@@ -327,7 +327,7 @@ fn stages_are_told_with_who_and_when() {
         (&*told[0].pushed_by, &*told[0].pushed_at),
         ("ann", "2025-11-22T17:00:00.000Z")
     );
-    assert!(told[0].health.is_some() && told[2].health.is_none());
+    assert!(told[2].health.is_some() && told[3].health.is_none());
     let unknown = control.stage("m", "../../x", Stage::Live, None, false, NOW);
     assert!(matches!(unknown, Err(ControlError::Identifier(_))));
     // The same name with other content is refused, and nothing changes.

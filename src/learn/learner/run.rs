@@ -11,6 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 
 use super::{Find, Learner, Learnt, Report, Saved, State};
 use crate::journal::disk::{DirLock, RealDisk};
@@ -27,8 +31,6 @@ const BATCH_BYTES: usize = 2 << 20;
 const IDLE: Duration = Duration::from_millis(50);
 /// Saving takes at most one part in so many of the thread's time.
 const SAVING_SHARE: u32 = 50;
-/// Lower than everybody's, higher than that of models that are being read.
-const NICE: i32 = 10;
 
 /// The learner of a node; a section of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -281,8 +283,13 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self) {
-        // On Linux a nice value is the thread's own. Without it the work is done all the same.
-        let _ = rustix::process::nice(NICE);
+        let nicest = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        let thread = thread_native_id();
+        // The lowest priority that still gets its turn on a machine that is never idle. Where the
+        // system refuses, the work is done all the same.
+        if set_thread_priority_and_policy(thread, ThreadPriority::Min, nicest).is_err() {
+            tracing::debug!("the learner runs at the priority of everything else");
+        }
         loop {
             let caught_up = match self.reader.next_batch(BATCH_ENTRIES, BATCH_BYTES) {
                 Ok(batch) => {

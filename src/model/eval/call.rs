@@ -2,17 +2,18 @@
 
 use super::columns::{Columns, Rank, SEARCHED};
 use super::kernel::{BLOCK, Ranks};
+use super::known::Table;
 use super::masks::Masks;
 use super::residual::{Kept, Residual};
 use super::simd::{Simd, Work};
 use super::walk::{self, Walk};
 use super::word::TreeWord;
 use super::{AnyMasks, Layout, Method};
-use crate::model::Batch;
+use crate::model::{Batch, Roster};
 
 /// What sums start from: adding to it changes nothing, not even the sign of a zero. It is what
 /// `Iterator::sum` starts from, too.
-const NOTHING: f64 = -0.0;
+pub(super) const NOTHING: f64 = -0.0;
 /// Stands for an input or column that all candidates share.
 const SHARED: u32 = u32::MAX;
 
@@ -69,6 +70,23 @@ pub(super) struct Call<'a> {
     pub out: &'a mut [f64],
 }
 
+/// The same for candidates that were struck out beforehand.
+pub(super) struct KnownCall<'a> {
+    pub columns: &'a Columns,
+    pub struck: StruckFor<'a>,
+    pub shared: &'a [f64],
+    pub own_inputs: &'a [u16],
+    pub rows: &'a [u32],
+    pub scratch: &'a mut Scratch,
+    pub out: &'a mut [f64],
+}
+
+/// Masks and what they struck out of each row, in words of the same width.
+pub(super) enum StruckFor<'a> {
+    Narrow(&'a Masks<u32>, &'a Table<u32>),
+    Wide(&'a Masks<u64>, &'a Table<u64>),
+}
+
 impl Work for Call<'_> {
     #[inline(always)]
     fn run(self, simd: impl Simd) {
@@ -82,7 +100,7 @@ impl Work for Call<'_> {
         } = self;
         let columns = &layout.columns;
         let inputs = &mut scratch.inputs;
-        inputs.bind(columns, batch);
+        inputs.bind(columns, batch.shared, batch.own_inputs);
         match (method, &layout.masks) {
             (Method::Lookup, Some(AnyMasks::Narrow(masks))) => {
                 look_up(columns, masks, inputs, &mut scratch.narrow, batch, out);
@@ -107,13 +125,69 @@ impl Work for Call<'_> {
     }
 }
 
+impl Work for KnownCall<'_> {
+    #[inline(always)]
+    fn run(self, simd: impl Simd) {
+        let KnownCall {
+            columns,
+            struck,
+            shared,
+            own_inputs,
+            rows,
+            scratch,
+            out,
+        } = self;
+        let inputs = &mut scratch.inputs;
+        inputs.bind(columns, shared, own_inputs);
+        match struck {
+            StruckFor::Narrow(masks, table) => {
+                let words = &mut scratch.narrow.shared;
+                masks.all(words);
+                masks.strike(columns, inputs.known(), words);
+                table.add(simd, masks, words, rows, out);
+            }
+            StruckFor::Wide(masks, table) => {
+                let words = &mut scratch.wide.shared;
+                masks.all(words);
+                masks.strike(columns, inputs.known(), words);
+                table.add(simd, masks, words, rows, out);
+            }
+        }
+    }
+}
+
+/// What the own inputs of each candidate leave within reach; `None` where they have none, or where that is
+/// too much to keep.
+pub(super) fn strike_rows<W: TreeWord>(
+    columns: &Columns,
+    masks: &Masks<W>,
+    inputs: usize,
+    roster: &Roster,
+) -> Option<Table<W>> {
+    let own_inputs = roster.own_inputs();
+    if own_inputs.is_empty() {
+        return None;
+    }
+    let rows = roster.own().chunks_exact(own_inputs.len());
+    let mut table = Table::new(masks, rows.len())?;
+    let mut bound = Inputs::default();
+    bound.bind(columns, &vec![f64::NAN; inputs], own_inputs);
+    let mut words = Vec::new();
+    for row in rows {
+        masks.all(&mut words);
+        masks.strike(columns, bound.of(columns, row), &mut words);
+        table.push(&words);
+    }
+    Some(table)
+}
+
 impl Inputs {
     /// Ranks what is shared, and notes what is not.
     #[inline(always)]
-    fn bind(&mut self, columns: &Columns, batch: &Batch<'_>) {
+    fn bind(&mut self, columns: &Columns, shared: &[f64], own_inputs: &[u16]) {
         self.by_input.clear();
-        self.by_input.resize(batch.shared.len(), SHARED);
-        for (place, &input) in (0..).zip(batch.own_inputs) {
+        self.by_input.resize(shared.len(), SHARED);
+        for (place, &input) in (0..).zip(own_inputs) {
             self.by_input[usize::from(input)] = place;
         }
         self.shared.clear();
@@ -124,7 +198,7 @@ impl Inputs {
             let place = self.by_input[input];
             self.places.push(place);
             if place == SHARED {
-                self.shared.push(columns.rank(column, batch.shared[input]));
+                self.shared.push(columns.rank(column, shared[input]));
             } else {
                 self.shared.push(0);
                 self.own.push((column as u32, place));
@@ -165,7 +239,7 @@ fn look_up<W: TreeWord>(
         let own = batch.own_of(candidate);
         words.own.clone_from(&words.shared);
         masks.strike(columns, inputs.of(columns, own), &mut words.own);
-        let ends = words.own.iter().enumerate();
+        let ends = words.own[..masks.parts()].iter().enumerate();
         let leaves = ends.map(|(part, word)| masks.leaves(part)[word.lowest() as usize]);
         *sum = leaves.fold(NOTHING, |sum, leaf| sum + leaf);
     }

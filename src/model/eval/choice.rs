@@ -61,12 +61,8 @@ pub(super) fn fastest(
     let Some(masks) = &layout.masks else {
         return Method::Walk;
     };
-    let own = own_inputs.len().min(layout.columns.len());
-    let shared = layout.columns.len() - own;
-    let (parts, splits, strike) = match masks {
-        AnyMasks::Narrow(masks) => (masks.parts(), masks.splits(), masks.work_per_column()),
-        AnyMasks::Wide(masks) => (masks.parts(), masks.splits(), masks.work_per_column()),
-    };
+    let (own, shared) = columns(layout, own_inputs);
+    let (parts, splits, strike) = sizes(masks);
     let costs = Costs::of(level);
     let walk = candidates * layout.walk.trees() * costs.walk_tree;
     let lookup = shared * strike + candidates * (own * strike + parts);
@@ -81,4 +77,37 @@ pub(super) fn fastest(
     ];
     let fastest = methods.into_iter().min_by_key(|&(cost, _)| cost);
     fastest.map_or(Method::Walk, |(_, method)| method)
+}
+
+/// Whether not even striking out the shared inputs pays: for few candidates of models with thousands of
+/// parts, whose tables are coarse.
+#[inline]
+pub(super) fn is_walk_faster_than_known(
+    layout: &Layout,
+    own_inputs: &[u16],
+    candidates: usize,
+) -> bool {
+    let Some(masks) = &layout.masks else {
+        return true;
+    };
+    let (_, shared) = columns(layout, own_inputs);
+    let (parts, _, strike) = sizes(masks);
+    let known = shared * strike + candidates * parts / 4;
+    // The step of a walk costs the same at every level.
+    let walk = candidates * layout.walk.trees() * Costs::of(Level::PORTABLE).walk_tree;
+    walk < known
+}
+
+/// How many columns differ between candidates, and how many do not.
+fn columns(layout: &Layout, own_inputs: &[u16]) -> (usize, usize) {
+    let own = own_inputs.len().min(layout.columns.len());
+    (own, layout.columns.len() - own)
+}
+
+/// Parts, splits and work per column.
+fn sizes(masks: &AnyMasks) -> (usize, usize, usize) {
+    match masks {
+        AnyMasks::Narrow(masks) => (masks.parts(), masks.splits(), masks.work_per_column()),
+        AnyMasks::Wide(masks) => (masks.parts(), masks.splits(), masks.work_per_column()),
+    }
 }

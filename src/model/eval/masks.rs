@@ -11,9 +11,9 @@
 //! of one stretch: for 15,000 splits that is a tenth of applying each.
 
 use super::columns::{Columns, Rank};
-use super::parts::{Part, Split};
+use super::parts::{LEAVES_MAX, Part, Split};
 use super::residual;
-use super::simd::{EIGHT, SIXTEEN};
+use super::simd::SIXTEEN;
 use super::word::Word;
 
 /// The tables' size at most: they compete with everything else for the second-level cache.
@@ -21,11 +21,16 @@ const TABLE_BYTES_MAX: usize = 2 << 20;
 /// The shortest stretch: below it the table grows and the time does not fall.
 const STRIDE_MIN: usize = 16;
 
+/// Leaf values that can be read from a part's first on: one more than a word has bits, so that no word,
+/// not even an empty one, leads beyond them.
+pub(super) const LEAVES_READ: usize = LEAVES_MAX + 1;
+
 /// All parts of an ensemble, seen from their inputs and from their splits.
 #[derive(Clone, Debug)]
 pub(super) struct Masks<W> {
-    /// The leaves of each part that exist.
-    full: Vec<W>,
+    /// The leaves of each part that exist, and no leaves of parts that do not: whole registers.
+    full: Vec<[W; SIXTEEN]>,
+    parts: usize,
     /// Where each part's leaves begin; one more at the end.
     leaves_from: Vec<u32>,
     leaves: Vec<f64>,
@@ -33,7 +38,7 @@ pub(super) struct Masks<W> {
     by_column: ByColumn<W>,
     /// Where each column's ranks begin in `cuts`.
     cuts: Vec<u32>,
-    table: Vec<W>,
+    table: Vec<[W; SIXTEEN]>,
     stride: usize,
     usually_own: Vec<bool>,
     categories: usize,
@@ -51,6 +56,21 @@ struct ColumnSplits {
     row: u32,
     category: bool,
 }
+
+/// Where a value falls in one column: the row of the table, and the splits that are not in it: those from
+/// `begin` go right, those from `right` to before `end` left.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stretch {
+    row: u32,
+    begin: u32,
+    right: u32,
+    end: u32,
+}
+
+/// Stands for the row of a column whose splits are a single stretch: nothing is struck out but by them.
+const EVERYTHING: u32 = u32::MAX;
+/// Rows of the table that are read side by side, so that the words between them stay in a register.
+const STRETCHES: usize = 8;
 
 /// Splits in the order of their columns, therein of their thresholds.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +107,8 @@ impl<W: Word> Masks<W> {
     /// `own` tells which columns usually differ between candidates.
     pub fn new(parts: &[Part], columns: &Columns, own: &[bool]) -> Masks<W> {
         let mut masks = Masks {
-            full: Vec::with_capacity(parts.len()),
+            full: vec![[W::NONE; SIXTEEN]; parts.len().div_ceil(SIXTEEN)],
+            parts: parts.len(),
             leaves_from: vec![0],
             leaves: Vec::new(),
             columns: Vec::with_capacity(columns.len()),
@@ -102,10 +123,13 @@ impl<W: Word> Masks<W> {
                 ..ByPart::default()
             },
         };
+        for (part, full) in parts.iter().zip(masks.full.as_flattened_mut()) {
+            *full = W::range(0, part.leaves.len() as u8);
+        }
         for part in parts {
             masks.add(part, own);
         }
-        masks.leaves.extend([0.0; EIGHT]);
+        masks.leaves.extend([0.0; LEAVES_READ]);
         masks.categories = masks.by_part.set.iter().filter(|&&set| set != 0).count();
         masks.order_by_column(columns);
         masks.tabulate();
@@ -116,19 +140,30 @@ impl<W: Word> Masks<W> {
     }
 
     pub fn parts(&self) -> usize {
-        self.full.len()
+        self.parts
     }
 
-    /// Values of a part's leaves, and [`EIGHT`] more or less readable ones.
+    /// How many words stand for all parts: some more, to fill a register.
+    pub fn width(&self) -> usize {
+        self.full.len() * SIXTEEN
+    }
+
+    /// Values of a part's leaves, and those after them: anything.
     #[inline(always)]
-    pub fn leaves(&self, part: usize) -> &[f64] {
-        let end = self.leaves_from[part + 1] as usize + EIGHT;
-        &self.leaves[self.leaves_from[part] as usize..end]
+    pub fn leaves(&self, part: usize) -> &[f64; LEAVES_READ] {
+        let from = &self.leaves[self.leaves_from[part] as usize..];
+        from.first_chunk().expect("padded")
+    }
+
+    /// How many leaves a part has.
+    #[inline(always)]
+    pub fn leaves_of(&self, part: usize) -> usize {
+        (self.leaves_from[part + 1] - self.leaves_from[part]) as usize
     }
 
     /// How many leaves the trees have together.
     pub fn leaves_in_all(&self) -> usize {
-        self.leaves.len() - EIGHT
+        self.leaves.len() - LEAVES_READ
     }
 
     /// How many splits the parts have together.
@@ -152,11 +187,11 @@ impl<W: Word> Masks<W> {
         self.usually_own[column]
     }
 
-    /// Every leaf of every part.
+    /// Every leaf of every part, [`Masks::width`] words.
     #[inline(always)]
     pub fn all(&self, words: &mut Vec<W>) {
         words.clear();
-        words.extend_from_slice(&self.full);
+        words.extend_from_slice(self.full.as_flattened());
     }
 
     /// Strikes out what cannot be reached where the columns have these ranks.
@@ -167,6 +202,8 @@ impl<W: Word> Masks<W> {
         known: impl Iterator<Item = (usize, Rank)>,
         words: &mut [W],
     ) {
+        let mut stretches = [Stretch::default(); STRETCHES];
+        let mut waiting = 0;
         for (index, rank) in known {
             let column = self.columns[index];
             if column.count == 0 {
@@ -174,34 +211,68 @@ impl<W: Word> Masks<W> {
             }
             if column.category {
                 self.strike_categories(columns, column, rank, words);
-            } else {
-                self.strike_numbers(column, rank, words);
+                continue;
             }
+            stretches[waiting] = self.stretch(column, rank);
+            waiting += 1;
+            if waiting == STRETCHES {
+                self.strike_numbers(&stretches, words);
+                waiting = 0;
+            }
+        }
+        self.strike_numbers(&stretches[..waiting], words);
+    }
+
+    /// Where a rank falls among a column's splits.
+    #[inline(always)]
+    fn stretch(&self, column: ColumnSplits, rank: Rank) -> Stretch {
+        let right = if rank == Rank::MAX {
+            column.count
+        } else {
+            self.cuts[column.cuts as usize + rank as usize]
+        };
+        let stride = self.stride as u32;
+        let stretches = column.count.div_ceil(stride);
+        let stretch = (right / stride).min(stretches - 1);
+        let begin = stretch * stride;
+        Stretch {
+            row: if stretches > 1 {
+                column.row + stretch
+            } else {
+                EVERYTHING
+            },
+            begin: column.first + begin,
+            right: column.first + right,
+            end: column.first + column.count.min(begin + stride),
         }
     }
 
+    /// Rows of the table first, all of them in one pass over the words, then the splits one by one.
     #[inline(always)]
-    fn strike_numbers(&self, column: ColumnSplits, rank: Rank, words: &mut [W]) {
-        let count = column.count as usize;
-        let right = if rank == Rank::MAX {
-            count
-        } else {
-            self.cuts[column.cuts as usize + rank as usize] as usize
-        };
-        let stretches = count.div_ceil(self.stride);
-        let stretch = (right / self.stride).min(stretches - 1);
-        if stretches > 1 {
-            let row = (column.row as usize + stretch) * words.len();
-            let row = &self.table[row..][..words.len()];
-            for (word, keep) in words.iter_mut().zip(row) {
-                *word &= *keep;
-            }
+    fn strike_numbers(&self, stretches: &[Stretch], words: &mut [W]) {
+        let width = self.full.len();
+        let mut rows = [&self.table[..0]; STRETCHES];
+        let mut count = 0;
+        for stretch in stretches.iter().filter(|s| s.row != EVERYTHING) {
+            rows[count] = &self.table[stretch.row as usize * width..][..width];
+            count += 1;
         }
-        let begin = stretch * self.stride;
-        let end = count.min(begin + self.stride);
-        let first = column.first as usize;
-        self.apply(first + begin..first + right, &self.by_column.right, words);
-        self.apply(first + right..first + end, &self.by_column.left, words);
+        let (registers, _) = words.as_chunks_mut::<SIXTEEN>();
+        for (i, register) in registers[..width].iter_mut().enumerate() {
+            let mut left = *register;
+            for row in &rows[..count] {
+                for (word, keep) in left.iter_mut().zip(row[i]) {
+                    *word &= keep;
+                }
+            }
+            *register = left;
+        }
+        for stretch in stretches {
+            let (begin, right, end) = (stretch.begin, stretch.right, stretch.end);
+            let by_column = &self.by_column;
+            self.apply(begin as usize..right as usize, &by_column.right, words);
+            self.apply(right as usize..end as usize, &by_column.left, words);
+        }
     }
 
     #[inline(always)]
@@ -234,7 +305,6 @@ impl<W: Word> Masks<W> {
     }
 
     fn add(&mut self, part: &Part, own: &[bool]) {
-        self.full.push(W::range(0, part.leaves.len() as u8));
         self.leaves.extend_from_slice(&part.leaves);
         self.leaves_from.push(self.leaves.len() as u32);
         let is_own = |split: &&Split| own[usize::from(split.test.column)];
@@ -291,7 +361,7 @@ impl<W: Word> Masks<W> {
 
     /// Fills the table with the shortest stretches for which it is small enough.
     fn tabulate(&mut self) {
-        let row_bytes = self.parts() * size_of::<W>();
+        let row_bytes = self.width() * size_of::<W>();
         let rows = |stride: usize| -> usize {
             let numbers = self.columns.iter().filter(|c| !c.category);
             let stretches = numbers.map(|c| (c.count as usize).div_ceil(stride));
@@ -300,7 +370,7 @@ impl<W: Word> Masks<W> {
         while rows(self.stride) * row_bytes > TABLE_BYTES_MAX {
             self.stride *= 2;
         }
-        self.table = vec![W::ALL; rows(self.stride) * self.parts()];
+        self.table = vec![[W::ALL; SIXTEEN]; rows(self.stride) * self.full.len()];
         let mut row = 0;
         for column in &mut self.columns {
             let stretches = (column.count as usize).div_ceil(self.stride);
@@ -320,12 +390,13 @@ impl<W: Word> Masks<W> {
         if column.category || stretches < 2 {
             return;
         }
-        let parts = self.parts();
+        let width = self.width();
         let splits = |stretch: usize, stride: usize| {
             let begin = column.first as usize + stretch * stride;
             begin..(begin + stride).min((column.first + column.count) as usize)
         };
-        let mut running = vec![W::ALL; parts];
+        let table = self.table.as_flattened_mut();
+        let mut running = vec![W::ALL; width];
         // What the stretches below strike out, then what those above do.
         for (stretches, keep) in [
             (Vec::from_iter(0..stretches), &self.by_column.right),
@@ -333,8 +404,8 @@ impl<W: Word> Masks<W> {
         ] {
             running.fill(W::ALL);
             for stretch in stretches {
-                let row = (column.row as usize + stretch) * parts;
-                for (cell, running) in self.table[row..][..parts].iter_mut().zip(&running) {
+                let row = (column.row as usize + stretch) * width;
+                for (cell, running) in table[row..][..width].iter_mut().zip(&running) {
                     *cell &= *running;
                 }
                 for split in splits(stretch, self.stride) {

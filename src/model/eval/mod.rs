@@ -1,6 +1,6 @@
 //! Adding up the trees of an ensemble, as fast as the CPU at hand can.
 //!
-//! One ensemble, three ways to evaluate it. All of them end at the same leaf for every row, and all of
+//! One ensemble, several ways to evaluate it. All of them end at the same leaf for every row, and all of
 //! them add the leaves' values on 64 bits in the order of the trees, so they give the same *bits* as
 //! [`Ensemble::raw_row`]: which one runs is a matter of time alone.
 //!
@@ -12,12 +12,16 @@
 //!   `kernel` and `simd`. What was left for the last context is kept, so that a request's second
 //!   placement does not pay again.
 //!
+//! Candidates that are known beforehand, as a catalog's offers are, are faster than by any of these: what
+//! their own inputs rule out is struck out once for all requests. See `known`.
+//!
 //! All start from ranks instead of numbers: see `columns`.
 
 mod call;
 mod choice;
 mod columns;
 mod kernel;
+mod known;
 mod masks;
 mod parts;
 mod residual;
@@ -35,9 +39,10 @@ pub(super) use call::Scratch;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ensemble::Ensemble;
-use super::{Batch, ScorerScratch};
-use call::Call;
+use super::{Batch, Roster, ScorerScratch};
+use call::{Call, KnownCall, StruckFor};
 use columns::Columns;
+use known::Table;
 use masks::Masks;
 use walk::Walk;
 
@@ -64,6 +69,19 @@ struct Layout {
     columns: Columns,
     walk: Walk,
     masks: Option<AnyMasks>,
+}
+
+/// Candidates that were struck out beforehand, by the evaluator with this id.
+#[derive(Clone, Debug)]
+pub(super) struct Struck {
+    id: u64,
+    table: AnyTable,
+}
+
+#[derive(Clone, Debug)]
+enum AnyTable {
+    Narrow(Table<u32>),
+    Wide(Table<u64>),
 }
 
 /// Words as wide as the largest tree asks for.
@@ -130,6 +148,79 @@ impl Evaluator {
             method,
             layout,
             batch,
+            scratch: &mut scratch.eval,
+            out,
+        });
+        for raw in out {
+            *raw = ensemble.finish(*raw);
+        }
+    }
+}
+
+/// Candidates that are known beforehand.
+impl Evaluator {
+    /// The roster with what its candidates' own inputs rule out struck out, for a model of so many `inputs`;
+    /// as it is where that would not help, or take more than 64 MB.
+    #[must_use]
+    pub fn strike(&self, inputs: usize, mut roster: Roster) -> Roster {
+        roster.struck = self.struck(inputs, &roster);
+        roster
+    }
+
+    fn struck(&self, inputs: usize, roster: &Roster) -> Option<Struck> {
+        let layout = self.layout.as_ref()?;
+        let columns = &layout.columns;
+        let table = match layout.masks.as_ref()? {
+            AnyMasks::Narrow(masks) => {
+                AnyTable::Narrow(call::strike_rows(columns, masks, inputs, roster)?)
+            }
+            AnyMasks::Wide(masks) => {
+                AnyTable::Wide(call::strike_rows(columns, masks, inputs, roster)?)
+            }
+        };
+        Some(Struck { id: self.id, table })
+    }
+
+    /// What was struck out of a roster, where it is this evaluator's and the fastest way for so many candidates.
+    fn struck_for<'a>(
+        &'a self,
+        roster: &'a Roster,
+        candidates: usize,
+    ) -> Option<(&'a Layout, StruckFor<'a>)> {
+        let layout = self.layout.as_ref()?;
+        let struck = (roster.struck.as_ref()).filter(|struck| struck.id == self.id)?;
+        if choice::is_walk_faster_than_known(layout, roster.own_inputs(), candidates) {
+            return None;
+        }
+        let struck = match (layout.masks.as_ref()?, &struck.table) {
+            (AnyMasks::Narrow(masks), AnyTable::Narrow(table)) => StruckFor::Narrow(masks, table),
+            (AnyMasks::Wide(masks), AnyTable::Wide(table)) => StruckFor::Wide(masks, table),
+            _ => return None,
+        };
+        Some((layout, struck))
+    }
+
+    /// Writes the raw score of each of the `rows` of a roster into `out`.
+    pub fn raw_known(
+        &self,
+        ensemble: &Ensemble,
+        shared: &[f64],
+        roster: &Roster,
+        rows: &[u32],
+        scratch: &mut ScorerScratch,
+        out: &mut [f64],
+    ) {
+        let Some((layout, struck)) = self.struck_for(roster, rows.len()) else {
+            return roster.with_batch(shared, rows, scratch, |batch, scratch| {
+                self.raw(ensemble, batch, scratch, out);
+            });
+        };
+        self.level.run(KnownCall {
+            columns: &layout.columns,
+            struck,
+            shared,
+            own_inputs: roster.own_inputs(),
+            rows,
             scratch: &mut scratch.eval,
             out,
         });

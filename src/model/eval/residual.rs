@@ -129,14 +129,20 @@ impl Residual {
         kept.left.resize(all.test.len(), W::NONE);
         kept.reachable.resize(all.test.len(), W::NONE);
         let (mut splits, mut leaves) = (0, 0);
-        for (part, &reachable) in reachable.iter().enumerate() {
+        for (part, &reachable) in reachable[..masks.parts()].iter().enumerate() {
             let count = reachable.count() as usize;
             self.trees.push(count as u8);
             let values = masks.leaves(part);
             if count == 1 {
                 self.leaves[leaves] = values[reachable.lowest() as usize];
             } else {
-                simd.keep_leaves(values, reachable.wide(), &mut self.leaves[leaves..]);
+                let count_all = masks.leaves_of(part);
+                simd.keep_leaves(
+                    values,
+                    count_all,
+                    reachable.wide(),
+                    &mut self.leaves[leaves..],
+                );
                 let range = all.from[part] as usize..ends[part] as usize;
                 if all.category[part] {
                     self.give_columns(all, range, reachable, columns, kept, splits);

@@ -14,9 +14,10 @@
 use std::ops::Range;
 
 use super::kernel::{self, BLOCK, Ranks};
-use super::masks::ByPart;
+use super::known::{self, Block, GROUP};
+use super::masks::{ByPart, LEAVES_READ};
 use super::residual::{Kept, Residual, Split};
-use super::word::Word;
+use super::word::{TreeWord, Word};
 
 /// Numbers of 64 bits in a register.
 pub(super) const EIGHT: usize = 8;
@@ -122,9 +123,16 @@ fn avx2(work: impl Work) {
 
 /// The inner loops of scoring, each in plain code.
 pub(super) trait Simd: Copy {
-    /// Writes the values of the reachable leaves to the front of `out`; anything may be after them.
+    /// Writes the values of the reachable leaves, all among the first `count`, to the front of `out`;
+    /// anything may be after them.
     #[inline(always)]
-    fn keep_leaves(self, values: &[f64], reachable: u64, out: &mut [f64]) {
+    fn keep_leaves(
+        self,
+        values: &[f64; LEAVES_READ],
+        _count: usize,
+        reachable: u64,
+        out: &mut [f64],
+    ) {
         let mut left = reachable;
         for out in out {
             if left == 0 {
@@ -167,6 +175,18 @@ pub(super) trait Simd: Copy {
     fn add(self, residual: &Residual, ranks: &[Ranks], count: usize, sums: &mut [f64; BLOCK]) {
         kernel::add(residual, ranks, count, sums);
     }
+
+    /// Adds some parts, in order, to the sums of a block's known candidates; see [`known`].
+    #[inline(always)]
+    fn add_known_32(self, block: &Block<'_, u32>, parts: Range<usize>, sums: &mut [[f64; GROUP]]) {
+        known::add(block, parts, sums);
+    }
+
+    /// As [`Simd::add_known_32`].
+    #[inline(always)]
+    fn add_known_64(self, block: &Block<'_, u64>, parts: Range<usize>, sums: &mut [[f64; GROUP]]) {
+        known::add(block, parts, sums);
+    }
 }
 
 #[inline(always)]
@@ -197,6 +217,7 @@ mod avx512 {
 
     use std::arch::x86_64::*;
 
+    use super::super::masks::Masks;
     use super::*;
 
     /// Proof that the CPU has AVX-512: only [`run`] makes one.
@@ -212,9 +233,15 @@ mod avx512 {
 
     impl Simd for Avx512 {
         #[inline(always)]
-        fn keep_leaves(self, values: &[f64], reachable: u64, out: &mut [f64]) {
+        fn keep_leaves(
+            self,
+            values: &[f64; LEAVES_READ],
+            count: usize,
+            reachable: u64,
+            out: &mut [f64],
+        ) {
             // SAFETY: an `Avx512` is proof of the CPU's features.
-            unsafe { keep_leaves(values, reachable, out) }
+            unsafe { keep_leaves(values, count, reachable, out) }
         }
 
         #[inline(always)]
@@ -244,6 +271,28 @@ mod avx512 {
         }
 
         #[inline(always)]
+        fn add_known_32(
+            self,
+            block: &Block<'_, u32>,
+            parts: Range<usize>,
+            sums: &mut [[f64; GROUP]],
+        ) {
+            // SAFETY: as above.
+            unsafe { add_known(block, parts, sums) }
+        }
+
+        #[inline(always)]
+        fn add_known_64(
+            self,
+            block: &Block<'_, u64>,
+            parts: Range<usize>,
+            sums: &mut [[f64; GROUP]],
+        ) {
+            // SAFETY: as above.
+            unsafe { add_known(block, parts, sums) }
+        }
+
+        #[inline(always)]
         fn add(self, residual: &Residual, ranks: &[Ranks], count: usize, sums: &mut [f64; BLOCK]) {
             // SAFETY: as above.
             unsafe {
@@ -259,10 +308,10 @@ mod avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,popcnt")]
-    fn keep_leaves(values: &[f64], mut reachable: u64, out: &mut [f64]) {
+    fn keep_leaves(values: &[f64; LEAVES_READ], count: usize, mut reachable: u64, out: &mut [f64]) {
         let mut kept = 0;
-        // The last eight values belong to the next part: at least all before them are looked at.
-        for eight in values[..values.len() - 1].chunks_exact(EIGHT) {
+        // The last of them may belong to the next part; they are out of reach.
+        for eight in values.chunks_exact(EIGHT).take(count.div_ceil(EIGHT)) {
             let here = reachable as u8;
             let packed = _mm512_maskz_compress_pd(here, load_f64(eight));
             store_f64(&mut out[kept..], packed);
@@ -461,12 +510,7 @@ mod avx512 {
                 *high = _mm512_or_si512(*high, _mm512_maskz_set1_epi32(upper, mask));
             }
         }
-        let table = [
-            load_f64(leaves),
-            load_f64(&leaves[8..]),
-            load_f64(&leaves[16..]),
-            load_f64(&leaves[24..]),
-        ];
+        let table = load_32(leaves);
         let totals = totals.as_flattened_mut().chunks_exact_mut(2);
         for (&out, totals) in out.as_flattened().iter().zip(totals) {
             let carried = _mm512_add_epi32(out, _mm512_set1_epi32(1));
@@ -477,12 +521,249 @@ mod avx512 {
             ];
             for (total, half) in totals.iter_mut().zip(halves) {
                 let index = _mm512_cvtepu32_epi64(half);
-                let low = _mm512_permutex2var_pd(table[0], index, table[1]);
-                let high = _mm512_permutex2var_pd(table[2], index, table[3]);
-                let upper = _mm512_test_epi64_mask(index, _mm512_set1_epi64(16));
-                *total = _mm512_add_pd(*total, _mm512_mask_blend_pd(upper, low, high));
+                *total = _mm512_add_pd(*total, pick_32(&table, index));
             }
         }
+    }
+
+    /// Words of which a register's worth, or two, are looked at together.
+    trait KnownWord: TreeWord {
+        /// The lowest leaf that both words leave, for each of [`SIXTEEN`] parts.
+        ///
+        /// # Safety
+        /// The CPU must have AVX-512 as [`run`] asks for it.
+        unsafe fn exits(shared: &[Self], own: &[Self]) -> __m512i;
+    }
+
+    impl KnownWord for u32 {
+        #[inline(always)]
+        unsafe fn exits(shared: &[u32], own: &[u32]) -> __m512i {
+            // SAFETY: the caller's.
+            unsafe { exits_32(shared, own) }
+        }
+    }
+
+    impl KnownWord for u64 {
+        #[inline(always)]
+        unsafe fn exits(shared: &[u64], own: &[u64]) -> __m512i {
+            // SAFETY: the caller's.
+            unsafe {
+                let low = exits_64(shared, own);
+                let high = exits_64(&shared[EIGHT..], &own[EIGHT..]);
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vpopcntdq")]
+    fn exits_32(shared: &[u32], own: &[u32]) -> __m512i {
+        let left = _mm512_and_si512(load_u32(shared), load_u32(own));
+        // The lowest bit: count those below it.
+        let below = _mm512_add_epi32(left, _mm512_set1_epi32(-1));
+        _mm512_popcnt_epi32(_mm512_andnot_si512(left, below))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vpopcntdq")]
+    fn exits_64(shared: &[u64], own: &[u64]) -> __m256i {
+        let left = _mm512_and_si512(load_u64(shared), load_u64(own));
+        let below = _mm512_add_epi64(left, _mm512_set1_epi64(-1));
+        _mm512_cvtepi64_epi32(_mm512_popcnt_epi64(_mm512_andnot_si512(left, below)))
+    }
+
+    /// Known candidates for which plain code is faster.
+    const FEW: usize = 3;
+
+    /// The exit leaves of a group of known candidates in sixteen parts; see [`transpose`].
+    type Exits = [[u8; 64]; 4];
+
+    #[inline]
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bitalg,avx512vpopcntdq,popcnt"
+    )]
+    fn add_known<W: KnownWord>(
+        block: &Block<'_, W>,
+        parts: Range<usize>,
+        sums: &mut [[f64; GROUP]],
+    ) {
+        if block.candidates < FEW {
+            // Sixteen words to use one or two of them is more work than one or two words.
+            return known::add(block, parts, sums);
+        }
+        let (mut words, mut sums) = (block.words, sums);
+        let mut candidates = block.candidates;
+        while !words.is_empty() {
+            // Four groups share what is done once per tree; three and three are better than four and two.
+            let groups = words.len().div_ceil(words.len().div_ceil(4));
+            let (here, rest) = words.split_at(groups);
+            let (sums_here, rest_of_sums) = sums.split_at_mut(groups);
+            let quads = candidates.div_ceil(4).min(groups * 4);
+            match groups {
+                1 => add_groups::<W, 1>(block, here, quads, parts.clone(), sums_here),
+                2 => add_groups::<W, 2>(block, here, quads, parts.clone(), sums_here),
+                3 => add_groups::<W, 3>(block, here, quads, parts.clone(), sums_here),
+                _ => add_groups::<W, 4>(block, here, quads, parts.clone(), sums_here),
+            }
+            (words, sums) = (rest, rest_of_sums);
+            candidates = candidates.saturating_sub(groups * GROUP);
+        }
+    }
+
+    /// `R` groups of candidates, of which the first `quads` times four are needed, go through sixteen parts
+    /// at a time: their exit leaves first, then the values.
+    #[inline]
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bitalg,avx512vpopcntdq,popcnt"
+    )]
+    fn add_groups<W: KnownWord, const R: usize>(
+        block: &Block<'_, W>,
+        words: &[[&[W]; GROUP]],
+        quads: usize,
+        parts: Range<usize>,
+        sums: &mut [[f64; GROUP]],
+    ) {
+        let mut totals = [[_mm512_setzero_pd(); 2]; R];
+        for (total, sums) in totals.iter_mut().zip(&*sums) {
+            *total = [load_f64(sums), load_f64(&sums[EIGHT..])];
+        }
+        let mut exits: [Exits; R] = [[[0; 64]; 4]; R];
+        for first in parts.clone().step_by(SIXTEEN) {
+            let shared = &block.shared[first..];
+            for (group, (words, exits)) in words.iter().zip(&mut exits).enumerate() {
+                let (words, _) = words.as_chunks();
+                let needed = quads.saturating_sub(4 * group);
+                find_exits(shared, &words[..words.len().min(needed)], first, exits);
+            }
+            for part in first..parts.end.min(first + SIXTEEN) {
+                add_leaves(block.masks, part, part - first, &exits, &mut totals);
+            }
+        }
+        for (total, sums) in totals.iter().zip(sums) {
+            store_f64(sums, total[0]);
+            store_f64(&mut sums[EIGHT..], total[1]);
+        }
+    }
+
+    /// The exit leaves of candidates, four by four, in sixteen parts.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vpopcntdq")]
+    fn find_exits<W: KnownWord>(
+        shared: &[W],
+        words: &[[&[W]; 4]],
+        first: usize,
+        exits: &mut Exits,
+    ) {
+        let mut found = [_mm512_setzero_si512(); 4];
+        for (found, words) in found.iter_mut().zip(words) {
+            // SAFETY: this function asks for the same features.
+            let [a, b, c, d] = words.map(|words| unsafe { W::exits(shared, &words[first..]) });
+            // Each part's four leaves side by side, as bytes.
+            let low = _mm512_or_si512(a, _mm512_slli_epi32::<8>(b));
+            let high = _mm512_or_si512(c, _mm512_slli_epi32::<8>(d));
+            *found = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+        }
+        transpose(found, exits);
+    }
+
+    /// Adds the leaf values of one part, of which there are exits at `index`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn add_leaves<W: KnownWord, const R: usize>(
+        masks: &Masks<W>,
+        part: usize,
+        index: usize,
+        exits: &[Exits; R],
+        totals: &mut [[__m512d; 2]; R],
+    ) {
+        let (leaves, count) = (masks.leaves(part), masks.leaves_of(part));
+        let half_of = |exits: &Exits, half: usize| {
+            let bytes = &exits[index % 4][index / 4 * SIXTEEN + half * EIGHT..];
+            _mm512_cvtepu8_epi64(load_bytes(bytes))
+        };
+        if count <= EIGHT {
+            let table = load_f64(leaves);
+            for (totals, exits) in totals.iter_mut().zip(exits) {
+                for (half, total) in totals.iter_mut().enumerate() {
+                    let value = _mm512_permutexvar_pd(half_of(exits, half), table);
+                    *total = _mm512_add_pd(*total, value);
+                }
+            }
+        } else if count <= SIXTEEN {
+            let (low, high) = (load_f64(leaves), load_f64(&leaves[EIGHT..]));
+            for (totals, exits) in totals.iter_mut().zip(exits) {
+                for (half, total) in totals.iter_mut().enumerate() {
+                    let value = _mm512_permutex2var_pd(low, half_of(exits, half), high);
+                    *total = _mm512_add_pd(*total, value);
+                }
+            }
+        } else if count <= 32 || W::BITS == 32 {
+            let table = load_32(leaves);
+            for (totals, exits) in totals.iter_mut().zip(exits) {
+                for (half, total) in totals.iter_mut().enumerate() {
+                    let value = pick_32(&table, half_of(exits, half));
+                    *total = _mm512_add_pd(*total, value);
+                }
+            }
+        } else {
+            let (low, high) = (load_32(leaves), load_32(&leaves[32..]));
+            for (totals, exits) in totals.iter_mut().zip(exits) {
+                for (half, total) in totals.iter_mut().enumerate() {
+                    let index = half_of(exits, half);
+                    let upper = _mm512_test_epi64_mask(index, _mm512_set1_epi64(32));
+                    let (low, high) = (pick_32(&low, index), pick_32(&high, index));
+                    *total = _mm512_add_pd(*total, _mm512_mask_blend_pd(upper, low, high));
+                }
+            }
+        }
+    }
+
+    /// From four candidates' bytes part by part to all sixteen: part `p` is quarter `p / 4` of `exits[p % 4]`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn transpose([a, b, c, d]: [__m512i; 4], exits: &mut Exits) {
+        let (ab, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (cd, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        store_u8(&mut exits[0], _mm512_unpacklo_epi64(ab, cd));
+        store_u8(&mut exits[1], _mm512_unpackhi_epi64(ab, cd));
+        store_u8(&mut exits[2], _mm512_unpacklo_epi64(ab_high, cd_high));
+        store_u8(&mut exits[3], _mm512_unpackhi_epi64(ab_high, cd_high));
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn load_32(leaves: &[f64]) -> [__m512d; 4] {
+        [
+            load_f64(leaves),
+            load_f64(&leaves[8..]),
+            load_f64(&leaves[16..]),
+            load_f64(&leaves[24..]),
+        ]
+    }
+
+    /// The table's value at each index, of which the lowest five bits are looked at.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn pick_32(table: &[__m512d; 4], index: __m512i) -> __m512d {
+        let low = _mm512_permutex2var_pd(table[0], index, table[1]);
+        let high = _mm512_permutex2var_pd(table[2], index, table[3]);
+        let upper = _mm512_test_epi64_mask(index, _mm512_set1_epi64(16));
+        _mm512_mask_blend_pd(upper, low, high)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn store_u8(bytes: &mut [u8; 64], register: __m512i) {
+        // SAFETY: the array is as long as the register; unaligned stores are fine.
+        unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), register) }
+    }
+
+    /// Eight bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn load_bytes(bytes: &[u8]) -> __m128i {
+        let bytes: &[u8; EIGHT] = bytes.first_chunk().expect("half a group");
+        _mm_cvtsi64_si128(i64::from_le_bytes(*bytes))
     }
 
     /// Loads and stores of a whole register, from the front of a slice that is long enough.

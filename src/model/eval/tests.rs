@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Evaluator, Level, Method};
 use crate::model::ensemble::{Builder, Codes, Draft, DraftNode, Ensemble, Output};
-use crate::model::{Batch, Link, ScorerScratch};
+use crate::model::{Batch, Link, Roster, ScorerScratch};
 
 const INPUTS: usize = 6;
 
@@ -179,6 +179,37 @@ fn check(
             );
         }
     }
+    check_known(ensemble, &evaluator, &batch, &expected, scratch);
+}
+
+/// Scores the candidates of a batch as known ones, in another order and some more than once.
+#[track_caller]
+fn check_known(
+    ensemble: &Ensemble,
+    evaluator: &Evaluator,
+    batch: &Batch<'_>,
+    expected: &[f64],
+    scratch: &mut ScorerScratch,
+) {
+    let roster = Roster::new(batch.own_inputs.to_vec(), batch.own.to_vec());
+    let known = evaluator.strike(INPUTS, roster.clone());
+    let count = expected.len() as u32;
+    let rows: Vec<u32> = (0..count).map(|i| (i * 7 + 3) % count).collect();
+    let expected: Vec<u64> = rows
+        .iter()
+        .map(|&i| expected[i as usize].to_bits())
+        .collect();
+    // The second was struck out for another evaluator, the third not at all.
+    let other = Evaluator::new(ensemble, &[]).strike(INPUTS, roster.clone());
+    for level in Level::available() {
+        let evaluator = evaluator.clone().at_level(level);
+        for roster in [&known, &other, &roster] {
+            let mut out = vec![0.5; rows.len()];
+            evaluator.raw_known(ensemble, batch.shared, roster, &rows, scratch, &mut out);
+            let bits: Vec<u64> = out.iter().map(|raw| raw.to_bits()).collect();
+            assert_eq!(bits, expected, "known at {}", level.name());
+        }
+    }
 }
 
 const OWN: [&[u16]; 5] = [&[], &[1], &[0, 4], &[2, 3, 5], &[0, 1, 2, 3, 4, 5]];
@@ -299,6 +330,9 @@ fn nothing_is_allocated_once_the_scratch_has_grown() {
     let mut scratch = ScorerScratch::default();
     let mut out = [0.0; 150];
     let own: Vec<f64> = (0..300).map(|_| dice.input()).collect();
+    let plain = Roster::new(vec![1, 4], own.clone());
+    let known = evaluator.strike(INPUTS, plain.clone());
+    let rows: Vec<u32> = (0..150).rev().collect();
     let mut score = |dice: &mut Dice| {
         let shared: [f64; INPUTS] = std::array::from_fn(|_| dice.input());
         let batch = Batch {
@@ -309,8 +343,25 @@ fn nothing_is_allocated_once_the_scratch_has_grown() {
         for method in [Method::Walk, Method::Lookup, Method::Pruned] {
             evaluator.raw_by(method, &ensemble, &batch, &mut scratch, &mut out);
         }
+        for roster in [&plain, &known] {
+            evaluator.raw_known(&ensemble, &shared, roster, &rows, &mut scratch, &mut out);
+        }
     };
     score(&mut dice);
     let allocations = allocation_counter::measure(|| (0..50).for_each(|_| score(&mut dice)));
     assert_eq!(allocations.count_total, 0, "{allocations:?}");
+}
+
+#[test]
+fn candidates_that_would_take_too_much_memory_are_not_struck_out() {
+    let mut dice = Dice(8);
+    let ensemble = dice.ensemble(2000, 4, false, false);
+    let evaluator = Evaluator::new(&ensemble, &[1]);
+    let struck = |candidates: usize| {
+        let roster = Roster::new(vec![1], vec![0.5; candidates]);
+        evaluator.strike(INPUTS, roster).struck.is_some()
+    };
+    let most = super::known::BYTES_MAX / (2000 * size_of::<u32>());
+    assert!(struck(most));
+    assert!(!struck(most + 1));
 }

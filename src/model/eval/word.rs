@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{BitAnd, BitAndAssign, Not, Range};
 
+use super::known::{Block, GROUP};
 use super::masks::ByPart;
 use super::residual::Kept;
 use super::simd::Simd;
@@ -76,10 +77,18 @@ pub(super) trait TreeWord: Word {
         kept: &mut Kept<Self>,
         at: usize,
     );
+
+    /// Has `simd` add parts to the sums of known candidates; see [`Simd::add_known_32`].
+    fn add_known(
+        simd: impl Simd,
+        block: &Block<'_, Self>,
+        parts: Range<usize>,
+        sums: &mut [[f64; GROUP]],
+    );
 }
 
 macro_rules! tree_word {
-    ($word:ty, $keep:ident) => {
+    ($word:ty, $keep:ident, $add_known:ident) => {
         impl TreeWord for $word {
             #[inline(always)]
             fn keep(
@@ -92,9 +101,19 @@ macro_rules! tree_word {
             ) {
                 simd.$keep(all, range, reachable, kept, at);
             }
+
+            #[inline(always)]
+            fn add_known(
+                simd: impl Simd,
+                block: &Block<'_, $word>,
+                parts: Range<usize>,
+                sums: &mut [[f64; GROUP]],
+            ) {
+                simd.$add_known(block, parts, sums);
+            }
         }
     };
 }
 
-tree_word!(u32, keep_32);
-tree_word!(u64, keep_64);
+tree_word!(u32, keep_32, add_known_32);
+tree_word!(u64, keep_64, add_known_64);

@@ -130,6 +130,7 @@ pub(super) fn model(file: File, features: &[Feature]) -> Result<Linear, Artifact
         intercept: finite("intercept", file.intercept)?,
         coefficients,
         crosses,
+        rounded: None,
     })
 }
 

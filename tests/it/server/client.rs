@@ -131,8 +131,14 @@ impl Client {
 
     /// Pushes a model as the multipart form that browsers and curl send.
     pub async fn put_model(&self, path: &str, manifest: &[u8], artifact: &[u8]) -> Answer {
+        self.put_parts(path, &[("manifest", manifest), ("artifact", artifact)])
+            .await
+    }
+
+    /// Sends these parts as a multipart form.
+    pub async fn put_parts(&self, path: &str, parts: &[(&str, &[u8])]) -> Answer {
         let mut form = Vec::new();
-        for (name, bytes) in [("manifest", manifest), ("artifact", artifact)] {
+        for (name, bytes) in parts {
             let head = format!(
                 "--limit\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}.json\"\r\n\r\n"
             );

@@ -10,7 +10,8 @@ use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 
-use super::{Server, catalog, config_with, until};
+use super::models::Model;
+use super::{Server, ask_demo, catalog, config, config_with, until};
 
 async fn channel(address: std::net::SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
@@ -124,5 +125,96 @@ async fn both_doors_lead_to_the_same_service() {
     drop((
         decisions, events, catalogs, reports, models, astray, answers,
     ));
+    server.stop().await;
+}
+
+/// Goal: a version goes through its stages over gRPC as it does over HTTP, and what is refused says why.
+#[tokio::test]
+async fn a_version_is_pushed_staged_and_rolled_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.models.trial_requests = 0;
+    let server = Server::start(config).await;
+    let mut models = ModelServiceClient::new(channel(server.client.admin).await);
+    let live = async || server.client.decide(&ask_demo("c")).await["model"].clone();
+    let shipped = live().await;
+    let push = |version: &str, stage: &str| {
+        let model = Model::linear(version);
+        v1::PushModelRequest {
+            name: "pushed".into(),
+            version: version.into(),
+            manifest: model.manifest.to_string().into_bytes(),
+            artifact: model.artifact,
+            stage: stage.into(),
+            ..Default::default()
+        }
+    };
+    let stage = |version: &str, stage: &str, percent| v1::StageModelRequest {
+        name: "pushed".into(),
+        version: version.into(),
+        stage: stage.into(),
+        percent,
+        confirm: false,
+    };
+    let rollback = |name: &str| v1::RollbackModelRequest { name: name.into() };
+
+    let said = models
+        .push_model(push("1", "shadow"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(said.model.as_ref().unwrap().stage, "shadow");
+    assert_eq!(live().await, shipped);
+    let said = models.stage_model(stage("1", "canary", Some(100.0))).await;
+    let said = said.unwrap().into_inner();
+    let model = said.model.unwrap();
+    assert_eq!(
+        (&*model.stage, model.percent, model.live),
+        ("canary", Some(100.0), false)
+    );
+    assert_eq!(live().await, "pushed@1");
+    let said = models.stage_model(stage("1", "live", None)).await.unwrap();
+    let model = said.into_inner().model.unwrap();
+    assert!(model.live && model.health.is_some(), "{model:?}");
+    models.push_model(push("2", "")).await.unwrap();
+    assert_eq!(live().await, "pushed@2");
+    let said = models
+        .rollback_model(rollback("pushed"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(said.model.unwrap().version, "1");
+    assert_eq!(live().await, "pushed@1");
+    models.rollback_model(rollback("pushed")).await.unwrap();
+    assert_eq!(live().await, shipped);
+    let list = models.list_models(v1::ListModelsRequest {}).await.unwrap();
+    let stages: Vec<String> = list
+        .into_inner()
+        .models
+        .into_iter()
+        .map(|m| m.stage)
+        .collect();
+    assert_eq!(stages, ["live", "stored", "stored"]);
+
+    let refused = models
+        .stage_model(stage("1", "hot", None))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let refused = models
+        .stage_model(stage("7", "live", None))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "{refused}");
+    let refused = models.rollback_model(rollback("pushed")).await.unwrap_err();
+    assert!(
+        refused.message().contains("not a version of pushed"),
+        "{refused}"
+    );
+    let mut broken = push("3", "live");
+    broken.artifact.truncate(100);
+    let refused = models.push_model(broken).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    drop(models);
     server.stop().await;
 }

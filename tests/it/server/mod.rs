@@ -15,11 +15,14 @@ mod events;
 mod fuzz;
 mod grpc;
 mod journal_file;
+mod learning;
 mod lifecycle;
 mod models;
 mod outage;
 mod process;
+mod signatures;
 mod stages;
+mod stored;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

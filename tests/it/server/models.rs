@@ -11,13 +11,13 @@ use super::process::Process;
 use super::{Server, ask_demo, config, journal_file, offers, until};
 
 /// A model that is not the shipped one, under a version of the test's choice.
-struct Model {
-    manifest: Value,
-    artifact: Vec<u8>,
+pub(super) struct Model {
+    pub manifest: Value,
+    pub artifact: Vec<u8>,
 }
 
 impl Model {
-    fn linear(version: &str) -> Model {
+    pub fn linear(version: &str) -> Model {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/propensity-linear");
         let manifest = std::fs::read(dir.join("manifest.json")).unwrap();
         let mut manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -27,12 +27,12 @@ impl Model {
         Model { manifest, artifact }
     }
 
-    fn path(&self) -> String {
+    pub fn path(&self) -> String {
         let word = |key: &str| self.manifest[key].as_str().unwrap().to_owned();
         format!("/v1/models/{}/{}", word("name"), word("version"))
     }
 
-    async fn push(&self, client: &super::client::Client) -> super::client::Answer {
+    pub async fn push(&self, client: &super::client::Client) -> super::client::Answer {
         let manifest = self.manifest.to_string();
         client
             .put_model(&self.path(), manifest.as_bytes(), &self.artifact)

@@ -11,10 +11,12 @@ use offerd::decide::snapshot::{
     Action, ActionKind, CarePolicy, Catalog, Creative, LiveModel, Offer, Placement, Set, Snapshot,
     Span, Text,
 };
+use offerd::decide::words::Words;
 use offerd::domain::{
     Channel, Choice, CreativeIx, Currency, Decision, DecisionId, Degraded, Exclusion, Money,
     NameHash, OfferClass, OfferIx, PlacementDecision, PlacementIx, Propensity, Request, Tier,
 };
+use offerd::model::Roster;
 use offerd::serve::wire::{Answering, DecisionRequest, DecisionResponse, answer, parse, validate};
 use offerd_proto::v1;
 
@@ -122,9 +124,10 @@ fn snapshot(offer: Offer) -> Snapshot {
             label: "propensity@2026-11-20.1".into(),
             scorer: None,
             vocabulary: Vocabulary::default(),
+            features: Words::default(),
             inputs: Vec::new(),
-            own_inputs: Vec::new(),
-            own: Vec::new(),
+            placement_inputs: Vec::new(),
+            offers: Roster::default(),
         }),
     }
 }
@@ -164,6 +167,7 @@ fn decision() -> Decision {
             unlogged: true,
             ..Degraded::default()
         },
+        odd_inputs: Vec::new(),
     }
 }
 

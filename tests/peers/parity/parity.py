@@ -34,7 +34,7 @@ SHORT = [
 
 def manifest(table, trained, names):
     def feature(i, name):
-        if i in table.categories:
+        if i in table.categories and not trained.coded:
             return {"name": name, "kind": "category", "source": "customer", "categories": table.categories[i]}
         return {"name": name, "kind": "number", "source": "customer"}
 

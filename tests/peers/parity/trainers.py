@@ -20,6 +20,7 @@ class Trained:
     leaves: object = None  # rows -> one column per tree
     thresholds: dict = field(default_factory=dict)  # column -> values worth trying
     link: str = "logistic"
+    coded: bool = False  # categories are to it numbers like others
 
 
 LIGHTGBM = {

@@ -17,6 +17,7 @@ import offerd
 import pandas as pd
 import pytest
 import server
+import xgboost as xgb
 from offerd.artifacts import artifact
 from offerd.events import inputs_of, offers_of, request_inputs
 from offerd.push import make_manifest
@@ -61,6 +62,18 @@ def lightgbm_model(contract, frame):
     return lgb.train(params, data, 20)
 
 
+def xgboost_model(contract, frame, **params):
+    types = ["c" if f.categories is not None and params.get("booster") != "gblinear" else "q" for f in contract.features]
+    data = xgb.DMatrix(contract.encode(frame), frame["converted"], feature_names=contract.names, feature_types=types, enable_categorical=True)
+    return xgb.train(dict(objective="binary:logistic", nthread=1, seed=1, **params), data, 20)
+
+
+def xgboost_classifier(contract, frame):
+    types = ["c" if f.categories is not None else "q" for f in contract.features]
+    model = xgb.XGBClassifier(n_estimators=15, max_depth=4, max_cat_to_onehot=1, feature_types=types, enable_categorical=True, n_jobs=1)
+    return model.fit(contract.encode(frame), frame["converted"])
+
+
 MODELS = {
     "lightgbm": (lightgbm_model, False),
     "lightgbm-forest": (
@@ -68,6 +81,11 @@ MODELS = {
         .fit(c.encode(f), f["converted"]),
         False,
     ),
+    "xgboost": (lambda c, f: xgboost_model(c, f, max_depth=4, max_cat_to_onehot=1), False),
+    "xgboost-dart": (lambda c, f: xgboost_model(c, f, booster="dart", rate_drop=0.3, max_depth=3), False),
+    # Not scaled: most of the sum cancels out, and 32 bits show.
+    "xgboost-linear": (lambda c, f: xgboost_model(c, f, booster="gblinear"), True),
+    "xgboost-classifier": (xgboost_classifier, False),
     "forest": (lambda c, f: RandomForestClassifier(10, min_samples_leaf=20, random_state=1).fit(c.encode(f), f["converted"]), False),
     "histogram": (lambda c, f: HistGradientBoostingClassifier(max_iter=15, random_state=1).fit(c.encode(f), f["converted"]), False),
     "boosted": (lambda c, f: GradientBoostingClassifier(n_estimators=15, random_state=1).fit(c.encode(f), f["converted"]), True),

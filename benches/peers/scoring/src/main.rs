@@ -4,6 +4,11 @@
 //! timed by this thread's CPU time: neighbours on the machine then disturb all of them alike, and the
 //! ratio within a round says more than any time does. Contexts rotate from call to call.
 //!
+//! Requests come in two kinds. With *offers of a catalog* an offer's inputs are the same in every request,
+//! as in offerd, which then has them struck out beforehand; the peers get the same numbers as rows. With
+//! *inputs given anew* half of an offer's inputs are other numbers in each request, as where they depend on
+//! the customer, and nothing is known beforehand.
+//!
 //! The peers are entered through their C functions, so that no Python is in the way; they are found
 //! with `dlopen`, so that nothing is linked.
 
@@ -15,7 +20,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use offerd::model::ensemble::Ensemble;
 use offerd::model::eval::{Evaluator, Level, Method};
-use offerd::model::{Batch, Function, ScorerScratch, load_unproven};
+use offerd::model::{Batch, Function, Roster, ScorerScratch, load_unproven};
 use peers::{LightGbm, Lleaves, cpu_ns};
 
 const INPUTS: usize = 40;
@@ -27,13 +32,23 @@ const SLICE_NS: f64 = 5e6;
 
 /// Everything that is timed on one model.
 struct Bench {
-    rows: Vec<f64>,
-    own: Vec<f64>,
+    given: Requests,
+    catalog: Requests,
+    roster: Roster,
     own_inputs: Vec<u16>,
     ensemble: Ensemble,
     evaluator: Evaluator,
     lightgbm: LightGbm,
     lleaves: Option<Lleaves>,
+}
+
+/// Requests of [`CANDIDATES`] rows each.
+struct Requests {
+    rows: Vec<f64>,
+    /// Of the rows, the inputs that differ between candidates.
+    own: Vec<f64>,
+    /// Which of the roster's candidates each row is; empty where it is none of them.
+    places: Vec<u32>,
 }
 
 type Times = BTreeMap<(usize, String), Vec<f64>>;
@@ -47,7 +62,13 @@ fn main() -> anyhow::Result<()> {
     for name in ["500x31", "100x31", "500x64"] {
         let bench = Bench::load(Path::new(folder), name, library, rounds)?;
         bench.check(Path::new(folder), name)?;
-        print(&bench.run(rounds));
+        for (kind, requests) in [
+            ("offers of a catalog", &bench.catalog),
+            ("inputs given anew", &bench.given),
+        ] {
+            println!("{name}, {kind}");
+            print(&bench.run(rounds, requests));
+        }
     }
     Ok(())
 }
@@ -57,10 +78,7 @@ impl Bench {
     fn load(folder: &Path, name: &str, library: &str, rounds: usize) -> anyhow::Result<Bench> {
         let file = folder.join(format!("{name}.txt"));
         let rows = numbers(&folder.join("rows.f64"))?;
-        let own = rows
-            .chunks_exact(INPUTS)
-            .flat_map(|row| row[SHARED..].to_vec())
-            .collect();
+        let catalog = numbers(&folder.join("catalog.f64"))?;
         let own_inputs: Vec<u16> = (SHARED as u16..INPUTS as u16).collect();
         let manifest = manifest();
         let artifact = std::fs::read(&file).with_context(|| file.display().to_string())?;
@@ -82,24 +100,23 @@ impl Bench {
         let Function::Forest(ensemble) = model.scorer.function.clone() else {
             anyhow::bail!("{name} is no forest");
         };
+        let evaluator = Evaluator::new(&ensemble, &own_inputs);
+        let began = cpu_ns();
+        let roster = evaluator.strike(INPUTS, Roster::new(own_inputs.clone(), catalog.clone()));
+        println!(
+            "  striking out a catalog of {CANDIDATES} offers: {:.2} ms",
+            (cpu_ns() - began) / 1e6
+        );
         Ok(Bench {
-            rows,
-            own,
-            evaluator: Evaluator::new(&ensemble, &own_inputs),
+            catalog: Requests::of_catalog(&rows, &catalog),
+            given: Requests::new(rows, Vec::new()),
+            roster,
+            evaluator,
             own_inputs,
             ensemble,
             lightgbm: LightGbm::load(library, &file)?,
             lleaves: Lleaves::load(&folder.join(format!("{name}.so"))),
         })
-    }
-
-    fn batch(&self, first: usize, candidates: usize) -> Batch<'_> {
-        let width = self.own_inputs.len();
-        Batch {
-            shared: &self.rows[first * INPUTS..][..INPUTS],
-            own_inputs: &self.own_inputs,
-            own: &self.own[first * width..][..candidates * width],
-        }
     }
 
     /// Compares all methods with what LightGBM said when it had trained the model.
@@ -110,17 +127,36 @@ impl Bench {
         for request in 0..REQUESTS {
             let first = request * CANDIDATES;
             for (_, evaluator, method) in self.ways() {
-                let batch = self.batch(first, CANDIDATES);
+                let batch = self.given.batch(&self.own_inputs, first, CANDIDATES);
                 evaluator.raw_by(method, &self.ensemble, &batch, &mut scratch, &mut out);
-                for (raw, expected) in out.iter().zip(&expected[first..]) {
-                    ensure!(
-                        (raw - expected).abs() <= 1e-9,
-                        "{raw} is not LightGBM's {expected}"
-                    );
-                }
+                compare(&out, expected[first..].iter().copied())?;
+            }
+            for level in Level::available() {
+                let evaluator = self.evaluator.clone().at_level(level);
+                self.score(&evaluator, &self.catalog, first, &mut scratch, &mut out);
+                let rows = self.catalog.rows[first * INPUTS..].chunks_exact(INPUTS);
+                compare(&out, rows.map(|row| self.lightgbm.score(row)))?;
             }
         }
         Ok(())
+    }
+
+    /// Scores as offerd does: candidates that are known beforehand are named, others given.
+    fn score(
+        &self,
+        evaluator: &Evaluator,
+        requests: &Requests,
+        first: usize,
+        scratch: &mut ScorerScratch,
+        out: &mut [f64],
+    ) {
+        if let Some(places) = requests.places.get(first..first + out.len()) {
+            let shared = &requests.rows[first * INPUTS..][..INPUTS];
+            evaluator.raw_known(&self.ensemble, shared, &self.roster, places, scratch, out);
+        } else {
+            let batch = requests.batch(&self.own_inputs, first, out.len());
+            evaluator.raw(&self.ensemble, &batch, scratch, out);
+        }
     }
 
     /// Every method at every level, and what serves.
@@ -136,16 +172,10 @@ impl Bench {
         ways
     }
 
-    fn run(&self, rounds: usize) -> Times {
+    fn run(&self, rounds: usize, requests: &Requests) -> Times {
         let mut times = Times::new();
         let mut scratch = ScorerScratch::default();
-        let mut dice = 12345_u64;
-        let mut next = move |end: usize| {
-            dice ^= dice << 13;
-            dice ^= dice >> 7;
-            dice ^= dice << 17;
-            (dice % end as u64) as usize
-        };
+        let mut dice = Dice(12345);
         let levels: Vec<Evaluator> = (Level::available().into_iter())
             .map(|level| self.evaluator.clone().at_level(level))
             .collect();
@@ -154,7 +184,8 @@ impl Bench {
                 let mut time = |name: &str, score: &mut dyn FnMut(usize, &mut [f64])| {
                     let mut out = [0.0; CANDIDATES];
                     let mut once = || {
-                        let first = next(REQUESTS) * CANDIDATES + next(CANDIDATES - candidates + 1);
+                        let first = dice.below(REQUESTS) * CANDIDATES
+                            + dice.below(CANDIDATES - candidates + 1);
                         score(first, &mut out[..candidates]);
                     };
                     (0..3).for_each(|_| once());
@@ -173,23 +204,25 @@ impl Bench {
                     for (i, out) in out.iter_mut().enumerate() {
                         *out = self
                             .lightgbm
-                            .score(&self.rows[(first + i) * INPUTS..][..INPUTS]);
+                            .score(&requests.rows[(first + i) * INPUTS..][..INPUTS]);
                     }
                 });
                 if let Some(lleaves) = &self.lleaves {
                     time("lleaves", &mut |first, out| {
-                        lleaves.score(&self.rows[first * INPUTS..][..out.len() * INPUTS], out);
+                        lleaves.score(&requests.rows[first * INPUTS..][..out.len() * INPUTS], out);
                     });
                 }
                 for (level, evaluator) in Level::available().into_iter().zip(&levels) {
                     time(level.name(), &mut |first, out| {
-                        let batch = self.batch(first, out.len());
-                        evaluator.raw(&self.ensemble, &batch, &mut scratch, out);
+                        self.score(evaluator, requests, first, &mut scratch, out);
                     });
                 }
                 for (name, evaluator, method) in self.ways() {
+                    if !requests.places.is_empty() {
+                        break;
+                    }
                     time(&name, &mut |first, out| {
-                        let batch = self.batch(first, out.len());
+                        let batch = requests.batch(&self.own_inputs, first, out.len());
                         evaluator.raw_by(method, &self.ensemble, &batch, &mut scratch, out);
                     });
                 }
@@ -197,6 +230,63 @@ impl Bench {
         }
         times
     }
+}
+
+impl Requests {
+    fn new(rows: Vec<f64>, places: Vec<u32>) -> Requests {
+        let own = (rows.chunks_exact(INPUTS)).flat_map(|row| row[SHARED..].to_vec());
+        Requests {
+            own: own.collect(),
+            rows,
+            places,
+        }
+    }
+
+    /// The contexts of `rows`, each with the catalog's offers in an order of its own.
+    fn of_catalog(rows: &[f64], catalog: &[f64]) -> Requests {
+        let mut rows = rows.to_vec();
+        let mut dice = Dice(99);
+        let mut places = Vec::with_capacity(REQUESTS * CANDIDATES);
+        for request in rows.chunks_exact_mut(CANDIDATES * INPUTS) {
+            let mut order: Vec<usize> = (0..CANDIDATES).collect();
+            for row in request.chunks_exact_mut(INPUTS) {
+                let offer = order.swap_remove(dice.below(order.len()));
+                let width = INPUTS - SHARED;
+                row[SHARED..].copy_from_slice(&catalog[offer * width..][..width]);
+                places.push(offer as u32);
+            }
+        }
+        Requests::new(rows, places)
+    }
+
+    fn batch<'a>(&'a self, own_inputs: &'a [u16], first: usize, candidates: usize) -> Batch<'a> {
+        let width = own_inputs.len();
+        Batch {
+            shared: &self.rows[first * INPUTS..][..INPUTS],
+            own_inputs,
+            own: &self.own[first * width..][..candidates * width],
+        }
+    }
+}
+
+/// A small generator of numbers (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+fn compare(found: &[f64], expected: impl Iterator<Item = f64>) -> anyhow::Result<()> {
+    for (raw, expected) in found.iter().zip(expected) {
+        let near = (raw - expected).abs() <= 1e-9;
+        ensure!(near, "{raw} is not LightGBM's {expected}");
+    }
+    Ok(())
 }
 
 /// Times, and how many times as fast as each peer, round by round.

@@ -217,5 +217,7 @@ fn linear(
         intercept: base + f64::from(*bias),
         coefficients,
         crosses: Vec::new(),
+        // A manifest has at most 512 features.
+        rounded: Some(inputs.iter().map(|&input| input as u16).collect()),
     })
 }
