@@ -31,7 +31,7 @@ use crate::serve::admission::Admission;
 use crate::serve::auth::Auth;
 use crate::serve::key_file::KeysError;
 use crate::serve::keys::Keys;
-use crate::serve::{self, Public, Service};
+use crate::serve::{self, Front, Public, Service};
 use crate::telemetry::tally::Tallies;
 use crate::telemetry::{self, Metrics};
 
@@ -161,14 +161,14 @@ impl App {
         )?;
         let control = Arc::new(control);
         let sink = start_sink(&config, &journal)?;
-        let render = telemetry::install().map_err(|e| StartError::System(e.to_string()))?;
+        let render = telemetry::install();
         let metrics = Arc::new(Metrics::new());
         let service = Service::new(
             control.live(),
             journal.clone(),
             Arc::clone(&ledger),
             Arc::new(keys),
-            metrics,
+            Arc::clone(&metrics),
             config.decisions.clone(),
             config.tokens.clone(),
         )
@@ -187,7 +187,6 @@ impl App {
             ready: Arc::clone(&is_ready),
             files: crate::web::file,
         });
-        let upkeep = render.clone();
         let operator = Arc::new(Operator::new(Parts {
             node: config.node.id.clone(),
             control: Arc::clone(&control),
@@ -198,7 +197,7 @@ impl App {
             sink: sink.clone(),
             render: Box::new(move || {
                 telemetry::set("offerd_inflight", gate.in_flight() as f64);
-                render.render()
+                render.render() + &metrics.render()
             }),
             ready: is_ready,
             who: {
@@ -212,11 +211,12 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
         let public_stats = public.stats();
-        let public_app = serve::router(Arc::clone(&doors)).merge(grpc(
-            serve::routes(doors),
+        let public_routes = serve::router(Arc::clone(&doors)).merge(grpc(
+            serve::routes(Arc::clone(&doors)),
             serve::SERVICES,
             health_service.clone(),
         )?);
+        let public_app = Front::new(doors, public_routes);
         let admin_app = admin::router(Arc::clone(&operator)).merge(grpc(
             admin::routes(&operator),
             admin::SERVICES,
@@ -236,9 +236,6 @@ impl App {
             every(WATCH_EVERY, stopping.clone(), {
                 let control = Arc::clone(&control);
                 move || control.tick(serve::now())
-            }),
-            every(telemetry::UPKEEP, stopping.clone(), move || {
-                upkeep.run_upkeep()
             }),
         ];
         if !config.catalog.file.as_os_str().is_empty() {

@@ -3,24 +3,16 @@
 //! Names are an interface: dashboards and alerts of people we do not know read them. Handles are made
 //! once and kept; labels come from enums, never from requests, so that the number of series is fixed.
 
+pub mod durations;
 pub mod tally;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use metrics::{
-    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+use self::durations::Durations;
 use crate::domain::{EventType, Exclusion};
-
-/// Bucket bounds of the decision's duration, in seconds: fine around the promise of a millisecond.
-const DECISION_BUCKETS: [f64; 15] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025,
-    0.05, 0.1, 0.25, 1.0,
-];
 
 /// What became of a decision as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +41,7 @@ pub enum EventResult {
 /// Handles of everything the data path counts.
 pub struct Metrics {
     /// Last byte of the request read to first byte of the answer handed over.
-    pub decision_duration: Histogram,
+    pub decision_duration: Durations,
     decisions: [Counter; 3],
     degraded: [Counter; 4],
     empty: Vec<Counter>,
@@ -81,7 +73,7 @@ impl Metrics {
             .map(|r| counter!("offerd_no_offer_total", "reason" => r.as_str()))
             .collect();
         Metrics {
-            decision_duration: histogram!("offerd_decision_duration_seconds"),
+            decision_duration: Durations::default(),
             decisions,
             degraded: DEGRADED.map(|d| counter!("offerd_degraded_total", "what" => d)),
             empty,
@@ -96,6 +88,15 @@ impl Metrics {
     /// Counts a decision.
     pub fn decision(&self, outcome: Outcome) {
         self.decisions[outcome as usize].increment(1);
+    }
+
+    /// What the recorder behind the facade does not render: to be put behind its page.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.decision_duration.render(
+            "offerd_decision_duration_seconds",
+            "last byte of the request read to first byte of the answer handed over",
+        )
     }
 
     /// Counts what an answer had to leave out.
@@ -125,31 +126,22 @@ impl Default for Metrics {
 }
 
 /// Installs the recorder behind the `metrics` facade. Once per process: later calls give the first.
-///
-/// # Errors
-/// When a bucket list is empty, which the constants rule out.
-pub fn install() -> Result<PrometheusHandle, BuildError> {
+#[must_use]
+pub fn install() -> PrometheusHandle {
     // Held throughout: of two that begin at once, the second must get the handle of the first.
     static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*handle {
-        return Ok(handle.clone());
+        return handle.clone();
     }
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Full("offerd_decision_duration_seconds".into()),
-            &DECISION_BUCKETS,
-        )?
-        .build_recorder();
+    // It has no histograms, so there are no buffers that somebody would have to empty.
+    let recorder = PrometheusBuilder::new().build_recorder();
     let installed = handle.insert(recorder.handle()).clone();
     if metrics::set_global_recorder(recorder).is_err() {
         tracing::warn!("another recorder counts in this process: the metrics page stays empty");
     }
-    Ok(installed)
+    installed
 }
-
-/// How often the recorder's buffers must be emptied: they grow until they are.
-pub const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Sets a gauge that is read from somebody's status when the page is rendered.
 pub fn set(name: &'static str, value: f64) {
@@ -162,11 +154,6 @@ pub fn set_total(name: &'static str, label: &'static str, word: &'static str, va
 }
 
 fn describe() {
-    describe_histogram!(
-        "offerd_decision_duration_seconds",
-        Unit::Seconds,
-        "last byte of the request read to first byte of the answer handed over"
-    );
     for (name, help) in [
         ("offerd_decisions_total", "decisions by outcome"),
         (

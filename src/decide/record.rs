@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{LiveModel, Snapshot};
@@ -215,7 +216,8 @@ pub struct PlacementRecord<'a> {
     #[serde(borrow)]
     pub no_offer_reason: Option<Cow<'a, str>>,
     /// The policy that drew.
-    pub policy: Option<String>,
+    #[serde(borrow)]
+    pub policy: Option<Cow<'a, str>>,
     /// Probability of this slate in this order.
     pub joint_propensity: f64,
     /// Every offer looked at; where there are more than [`LISTED_MAX`], the slate and the
@@ -607,7 +609,7 @@ fn placements<'a>(
         no_offer_reason: p.no_offer.map(|r| r.as_str().into()),
         policy: p
             .placement
-            .map(|ix| catalog.placements[usize::from(ix.0)].explorer.to_string()),
+            .map(|ix| (&*catalog.placements[usize::from(ix.0)].policy).into()),
         joint_propensity: p.joint,
         excluded: counted(decision.candidates_of(p)),
         candidates: listed(decision.candidates_of(p), decision.choices_of(p))
@@ -711,6 +713,7 @@ fn counted(all: &[Candidate]) -> Vec<(Cow<'static, str>, u32)> {
 /// RFC 3339 with milliseconds, UTC; the epoch for instants outside the calendar.
 #[must_use]
 pub fn rfc3339(at: Millis) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
-    format!("{instant:.3}")
+    // A third of what formatting it takes.
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    PRINTER.timestamp_to_string(&jiff::Timestamp::from_millisecond(at.0).unwrap_or_default())
 }

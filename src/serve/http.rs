@@ -8,23 +8,27 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, ORIGIN,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use axum::{BoxError, Router};
 use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body as HttpBody;
 
 use super::admission::{Admission, Class, Overloaded, Permit};
 use super::auth::{Auth, AuthError, Caller};
 use super::cors;
 use super::deadline::{Deadline, DeadlineConfig, grpc_timeout};
+use super::json;
 use super::service::{Asked, Service, Tracked};
 use super::stamp;
 use super::wire::{
@@ -59,13 +63,28 @@ pub struct Public {
 /// A file that comes with the program: content type and bytes.
 pub type File = (&'static str, &'static [u8]);
 
-type Answer = Response<Body>;
+/// An answer, whole: nothing here streams.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A request's body, as the listener gives it or as a router wraps it.
+pub(super) trait Sent: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin {}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> Sent for B {}
+
+/// Bytes of an answer with one offer, and some more.
+const ANSWER_BYTES: usize = 2_048;
+
+/// Where decisions are asked for.
+pub(super) const DECISIONS: &str = "/v1/decisions";
+
+/// Where events are sent.
+pub(super) const EVENTS: &str = "/v1/events";
 
 /// The public port's routes, without gRPC.
 pub fn router(public: Arc<Public>) -> Router {
     Router::new()
-        .route("/v1/decisions", post(decide))
-        .route("/v1/events", post(record))
+        .route(DECISIONS, post(decide_routed))
+        .route(EVENTS, post(record_routed))
         .route("/v1/t/{token}", get(track))
         .route("/v1/context", post(sign_context))
         .route("/livez", get(|| async { text(StatusCode::OK, "alive\n") }))
@@ -81,35 +100,44 @@ pub fn router(public: Arc<Public>) -> Router {
 }
 
 /// Answers preflights, and lets pages of allowed origins read the answers.
-async fn cross_origin(State(public): State<Arc<Public>>, request: Request, next: Next) -> Answer {
-    let headers = request.headers().clone();
-    let preflight = cors::is_preflight(request.method(), &headers);
+async fn cross_origin(
+    State(public): State<Arc<Public>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let preflight = cors::is_preflight(request.method(), request.headers());
     let mut answer = if preflight {
-        empty(StatusCode::NO_CONTENT)
+        empty(StatusCode::NO_CONTENT).into_response()
     } else {
         next.run(request).await
     };
-    cors::allow(&public.auth, &headers, preflight, answer.headers_mut());
+    cors::allow(&public.auth, origin, preflight, answer.headers_mut());
     answer
 }
 
 /// gRPC's clients read no problem JSON: they are told in their own way.
-async fn nothing_here(headers: HeaderMap) -> Answer {
+async fn nothing_here(headers: HeaderMap) -> Response<Body> {
     let kind = headers.get(CONTENT_TYPE);
     if kind.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
         return tonic::Status::unimplemented("this port has no such method").into_http();
     }
-    refuse(&Refusal::NotFound.problem())
+    refuse(&Refusal::NotFound.problem()).into_response()
 }
 
-async fn decide(State(public): State<Arc<Public>>, request: Request) -> Answer {
-    match decided(&public, request).await {
-        Ok(body) => json(StatusCode::OK, body),
+async fn decide_routed(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    decide(&public, request).await
+}
+
+/// Answers `POST /v1/decisions`.
+pub(super) async fn decide(public: &Public, request: http::Request<impl Sent>) -> Answer {
+    match decided(public, request).await {
+        Ok(body) => in_json(StatusCode::OK, body),
         Err(problem) => refuse(&problem),
     }
 }
 
-async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+async fn decided(public: &Public, request: http::Request<impl Sent>) -> Result<Vec<u8>, Stop> {
     let caller = caller(public, request.headers())?;
     if !caller.may_decide() {
         return Err(Refusal::Unauthenticated.problem().into());
@@ -135,7 +163,9 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
         reveal: caller.is_trusted(),
     };
     let answer = public.service.decide(&message, asked, |answer| {
-        serde_json::to_vec(&answer).expect("answers are plain data with finite numbers")
+        let mut out = String::with_capacity(ANSWER_BYTES);
+        json::write(&answer, &mut out);
+        out.into_bytes()
     });
     public
         .service
@@ -176,15 +206,20 @@ fn bad_context(detail: String) -> Problem {
     }
 }
 
-async fn record(State(public): State<Arc<Public>>, request: Request) -> Answer {
-    match recorded(&public, request).await {
-        Ok(body) => json(StatusCode::OK, body),
+async fn record_routed(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    record(&public, request).await
+}
+
+/// Answers `POST /v1/events`.
+pub(super) async fn record(public: &Public, request: http::Request<impl Sent>) -> Answer {
+    match recorded(public, request).await {
+        Ok(body) => in_json(StatusCode::OK, body),
         Err(problem) => refuse(&problem),
     }
 }
 
 /// No key is asked for: a beacon cannot send one, and the tokens are the proof.
-async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+async fn recorded(public: &Public, request: http::Request<impl Sent>) -> Result<Vec<u8>, Stop> {
     content_type(request.headers(), &["application/json", "text/plain", ""])?;
     let body = body(request).await?;
     let batch = wire::read_events(&body)?;
@@ -241,7 +276,7 @@ async fn track(
 
 async fn sign_context(State(public): State<Arc<Public>>, request: Request) -> Answer {
     match signed_context(&public, request).await {
-        Ok(body) => json(StatusCode::OK, body),
+        Ok(body) => in_json(StatusCode::OK, body),
         Err(problem) => refuse(&problem),
     }
 }
@@ -290,7 +325,7 @@ async fn openapi() -> Answer {
         let description = wire::openapi().to_json();
         description.expect("a description is plain data").into()
     });
-    json(StatusCode::OK, DESCRIPTION.clone())
+    in_json(StatusCode::OK, DESCRIPTION.clone())
 }
 
 /// What a page of ours may do: nothing but load and ask its own origin.
@@ -444,7 +479,7 @@ fn content_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
     Err(Refusal::UnsupportedMediaType.problem().with_detail(detail))
 }
 
-async fn body(request: Request) -> Result<Bytes, Problem> {
+async fn body(request: http::Request<impl Sent>) -> Result<Bytes, Problem> {
     let deadline = tokio::time::Instant::now() + BODY_TIME_MAX;
     read_body(request.into_body(), BODY_BYTES_MAX, deadline)
         .await
@@ -458,7 +493,7 @@ async fn body(request: Request) -> Result<Bytes, Problem> {
         })
 }
 
-fn json(status: StatusCode, body: impl Into<Body>) -> Answer {
+fn in_json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     body_of(status, "application/json", body)
 }
 
@@ -467,20 +502,17 @@ fn text(status: StatusCode, body: &'static str) -> Answer {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Body::empty());
+    let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer
 }
 
-fn body_of(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Answer {
-    let mut answer = Response::new(body.into());
+fn body_of(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
 
