@@ -22,12 +22,12 @@ use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
 use crate::control::catalog::Memory;
 use crate::control::{Control, ControlError, Settings, Shipped};
-use crate::domain::Millis;
+use crate::domain::{Class, Millis};
 use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
-use crate::serve::admission::Admission;
+use crate::serve::admission::{self, Admission};
 use crate::serve::auth::Auth;
 use crate::serve::key_file::KeysError;
 use crate::serve::keys::Keys;
@@ -178,7 +178,7 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
-        let gate = admission.clone();
+        let (gate, watching) = (admission.clone(), admission.clone());
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -197,6 +197,10 @@ impl App {
             sink: sink.clone(),
             render: Box::new(move || {
                 telemetry::set("offerd_inflight", gate.in_flight() as f64);
+                let share = gate.share(Class::Decision);
+                telemetry::set("offerd_admitted_share", share);
+                let wait = gate.wait().as_secs_f64();
+                telemetry::set("offerd_queue_wait_seconds", wait);
                 render.render() + &metrics.render()
             }),
             ready: is_ready,
@@ -230,6 +234,15 @@ impl App {
             spawn("admin", admin.serve(admin_app, stopped(stopping.clone()))),
         ];
         let mut tasks = vec![
+            tokio::spawn({
+                let (watching, stop) = (watching, stopped(stopping.clone()));
+                async move {
+                    tokio::select! {
+                        () = admission::watch(watching) => {}
+                        () = stop => {}
+                    }
+                }
+            }),
             every(EXPIRE_EVERY, stopping.clone(), move || {
                 ledger.expire(serve::now())
             }),

@@ -12,7 +12,7 @@ use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use self::durations::Durations;
-use crate::domain::{EventType, Exclusion};
+use crate::domain::{Class, EventType, Exclusion, Lack};
 
 /// What became of a decision as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,10 @@ pub struct Metrics {
     /// Last byte of the request read to first byte of the answer handed over.
     pub decision_duration: Durations,
     decisions: [Counter; 3],
-    degraded: [Counter; 4],
+    degraded: [Counter; DEGRADED.len()],
     empty: Vec<Counter>,
     events: Vec<[Counter; 4]>,
-    /// Requests turned away before they were parsed, by class.
-    pub shed: [Counter; 3],
+    shed: Vec<Vec<Counter>>,
     /// Tokens refused, by reason.
     pub tokens_rejected: fn(&'static str) -> Counter,
     /// Features that neither the catalog nor the model knows.
@@ -55,7 +54,13 @@ pub struct Metrics {
 }
 
 /// Words of the degraded label, in the order of `Degraded`'s fields.
-const DEGRADED: [&str; 4] = ["model_deadline", "model_failed", "prior_only", "unlogged"];
+const DEGRADED: [&str; 5] = [
+    "model_deadline",
+    "overload",
+    "model_failed",
+    "prior_only",
+    "unlogged",
+];
 
 impl Metrics {
     /// Makes every handle; the recorder must be installed first.
@@ -68,6 +73,10 @@ impl Metrics {
             ["accepted", "duplicate", "rejected", "failed"]
                 .map(|r| counter!("offerd_events_total", "kind" => event.as_str(), "result" => r))
         };
+        let shed = |class: &Class| {
+            let one = |lack: &Lack| counter!("offerd_shed_total", "class" => class.as_str(), "reason" => lack.as_str());
+            Lack::ALL.iter().map(one).collect()
+        };
         let empty = Exclusion::ALL
             .iter()
             .map(|r| counter!("offerd_no_offer_total", "reason" => r.as_str()))
@@ -78,8 +87,7 @@ impl Metrics {
             degraded: DEGRADED.map(|d| counter!("offerd_degraded_total", "what" => d)),
             empty,
             events: EventType::ALL.iter().map(result).collect(),
-            shed: ["conversions", "decisions", "other"]
-                .map(|c| counter!("offerd_shed_total", "class" => c, "reason" => "in_flight")),
+            shed: Class::ALL.iter().map(shed).collect(),
             tokens_rejected: |reason| counter!("offerd_token_rejected_total", "reason" => reason),
             features_ignored: counter!("offerd_features_ignored_total"),
         }
@@ -106,6 +114,11 @@ impl Metrics {
                 self.degraded[i].increment(1);
             }
         }
+    }
+
+    /// Counts a request that was turned away before it was parsed.
+    pub fn shed(&self, class: Class, lack: Lack) {
+        self.shed[class as usize][lack as usize].increment(1);
     }
 
     /// Counts a placement that stayed empty.
@@ -171,7 +184,7 @@ fn describe() {
         ),
         (
             "offerd_shed_total",
-            "requests turned away before they were parsed, by class",
+            "requests turned away before they were parsed, by class and reason",
         ),
         (
             "offerd_token_rejected_total",
@@ -194,6 +207,14 @@ fn describe() {
     }
     for (name, help) in [
         ("offerd_inflight", "requests being answered"),
+        (
+            "offerd_admitted_share",
+            "part of the decisions that is let in, 1 without overload",
+        ),
+        (
+            "offerd_queue_wait_seconds",
+            "how long a ready task waited for its turn, at least",
+        ),
         ("offerd_epoch", "number of the snapshot that serves"),
         ("offerd_journal_bytes", "bytes of the journal on disk"),
         ("offerd_journal_segments", "segment files of the journal"),

@@ -51,7 +51,7 @@ pub struct DecisionRecord<'a> {
     pub test: bool,
     /// False where the customer withholds measurement: then nothing about the customer is written.
     pub measured: bool,
-    /// What the deadline left room for: `full`, `prior` or `nothing`.
+    /// What there was room for: `full`, `prior` (the deadline was near), `overload` or `nothing`.
     #[serde(borrow)]
     pub effort: Cow<'a, str>,
     /// What was asked.
@@ -312,6 +312,7 @@ impl<'a> DecisionRecord<'a> {
             effort: match request.effort {
                 Effort::Full => "full",
                 Effort::PriorOnly => "prior",
+                Effort::Overload => "overload",
                 Effort::Nothing => "nothing",
             }
             .into(),
@@ -348,6 +349,7 @@ impl<'a> DecisionRecord<'a> {
             match &*self.effort {
                 "full" => Effort::Full,
                 "prior" => Effort::PriorOnly,
+                "overload" => Effort::Overload,
                 "nothing" => Effort::Nothing,
                 _ => return Err(ReplayError::Field("effort")),
             },

@@ -208,6 +208,7 @@ impl Framing {
 #[derive(Debug)]
 pub struct RequestBody {
     inner: Incoming,
+    received: Instant,
     pace: Pace,
     /// Made when the body first has to be waited for: most come with their header.
     timer: Option<Pin<Box<Sleep>>>,
@@ -221,12 +222,20 @@ impl RequestBody {
         limits: &ListenerConfig,
         stats: Arc<ListenerStats>,
     ) -> RequestBody {
+        let received = Instant::now();
         RequestBody {
             inner,
-            pace: Pace::new(headers, Instant::now(), limits),
+            received,
+            pace: Pace::new(headers, received, limits),
             timer: None,
             stats,
         }
+    }
+
+    /// When the request's header had been read: it may have waited for its turn since.
+    #[must_use]
+    pub fn received(&self) -> std::time::Instant {
+        self.received.into_std()
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {

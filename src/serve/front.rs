@@ -13,11 +13,16 @@ use bytes::Bytes;
 use http::header::ORIGIN;
 use http::{Method, Request, Response};
 use http_body_util::{Either, Full};
+use tonic::Status;
 use tower::ServiceExt;
 
 use super::cors;
 use super::http::{self as door, Answer, Public};
+use crate::domain::Class;
 use crate::listener::{Answers, RequestBody};
+
+/// Where gRPC asks for a decision, as `offerd.v1` names it.
+const GRPC_DECIDE: &str = "/offerd.v1.DecisionService/Decide";
 
 /// Answers everything at the public port.
 #[derive(Clone)]
@@ -65,6 +70,12 @@ impl Answers for Front {
     async fn answer(self, request: Request<RequestBody>) -> Response<Self::Body> {
         if let Some(to) = straight(&request) {
             return self.straight(to, request).await.map(Either::Left);
+        }
+        // A stream's messages are let in one by one.
+        if request.uri().path() == GRPC_DECIDE
+            && let Err(stop) = door::pass(&self.public, Class::Decision)
+        {
+            return Status::from(stop).into_http().map(Either::Right);
         }
         let Ok(answer) = self.router.oneshot(request).await;
         answer.map(Either::Right)

@@ -17,6 +17,7 @@ mod json;
 pub mod key_file;
 pub mod keys;
 mod names;
+mod overload;
 mod service;
 mod stamp;
 pub mod token;
