@@ -20,6 +20,7 @@ mod learning;
 mod lifecycle;
 mod models;
 mod outage;
+mod overload;
 mod process;
 mod signatures;
 mod stages;
@@ -74,6 +75,8 @@ fn config(dir: &Path) -> Config {
     config.catalog.poll_ms = 10;
     // It has tests of its own; elsewhere versions go live on logs that could not tell.
     config.models.gate.enabled = false;
+    // However busy the machine that tests run on: only `overload` is about that.
+    config.admission.queue_us_target = 1_000_000;
     config
 }
 
