@@ -210,7 +210,7 @@ impl Scene {
         };
         let run = Run::new(&name, round, &load, &outcome);
         let clean = self.aftermath(report, &run).await?;
-        report.runs.push(run);
+        report.keep(round, &load, &outcome);
         for note in &self.subject.notes {
             if !report.notes.contains(note) {
                 report.notes.push(note.clone());

@@ -183,12 +183,7 @@ impl Report {
     /// Runs a load and keeps what came of it.
     pub async fn take(&mut self, load: &Load, round: u32) -> anyhow::Result<&Run> {
         let outcome = load.run().await?;
-        for words in &outcome.scheduling {
-            if !self.machine.scheduling.contains(words) {
-                self.machine.scheduling.push(words.clone());
-            }
-        }
-        self.runs.push(Run::new(&load.name, round, load, &outcome));
+        self.keep(round, load, &outcome);
         Ok(self.runs.last().expect("it was just put there"))
     }
 }

@@ -8,7 +8,7 @@ use super::admin::{Admin, ModelFiles};
 use super::args::{Output, Shape, Target, Time};
 use super::check::Models;
 use super::plan::{Pace, Phase, Plan};
-use super::report::{Report, Run};
+use super::report::Report;
 use super::run::{of_round, pace};
 use super::subject::{Extra, Subject};
 
@@ -90,7 +90,7 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
             } else {
                 started.finish().await?
             };
-            report.runs.push(Run::new(name, round, &load, &outcome));
+            report.keep(round, &load, &outcome);
         }
     }
     // Ratios are of the first name to the others.

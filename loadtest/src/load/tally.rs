@@ -146,7 +146,7 @@ impl Tally {
     pub fn new(plan: &Plan) -> Tally {
         let step = (plan.lasts() / POINTS_MAX).max(Duration::from_millis(POINT_MS_MIN));
         let step_ns = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);
-        let steps = plan.lasts().as_nanos() as u64 / step_ns + 1;
+        let steps = (plan.lasts().as_nanos() as u64).div_ceil(step_ns).max(1);
         Tally {
             phases: vec![Counts::default(); plan.phases.len()],
             stretches: vec![Stretch::default(); steps as usize],

@@ -140,10 +140,11 @@ struct Line {
 
 /// Latency against percentile; each step to the right is ten times fewer requests.
 fn by_percentile(page: &mut String, report: &Report) {
-    let nines = |quantile: f64| -(1.0 - quantile).max(1e-6).log10();
     let line = |latency: &Latency| -> Vec<(f64, f64)> {
+        // Beyond the last request there is nothing to see.
+        let least = 1.0 / latency.count().max(1) as f64;
         let rows = latency.by_quantile(10).into_iter();
-        rows.map(|(us, quantile, _)| (nines(quantile), us / 1e3))
+        rows.map(|(us, quantile, _)| (-(1.0 - quantile).max(least).log10(), us / 1e3))
             .collect()
     };
     let shown = phases(report)
@@ -260,7 +261,7 @@ fn plot(page: &mut String, lines: &[Line], marks: &[(f64, String)], by_tens: boo
             page,
             format_args!(
                 "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{word}</text>",
-                x(*at).clamp(LEFT, WIDTH - 24.0),
+                x(*at).clamp(LEFT, WIDTH - 30.0),
                 HEIGHT - 8.0
             ),
         );

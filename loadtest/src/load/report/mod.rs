@@ -22,6 +22,9 @@ use super::wire::Door;
 /// The form of the file; another number is another form.
 const FORMAT: u32 = 1;
 
+/// Flags whose values are not told.
+const SECRETS: [&str; 2] = ["--key", "--admin-key"];
+
 /// Everything that one command found out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -97,7 +100,7 @@ impl Report {
         Report {
             format: FORMAT,
             command: command.to_owned(),
-            arguments: std::env::args().skip(1).collect(),
+            arguments: without_keys(std::env::args().skip(1)),
             began: crate::visit::message::Instant::now().to_string(),
             machine: Machine::read(),
             runs: Vec::new(),
@@ -142,6 +145,16 @@ impl Report {
             .phases
             .iter()
             .find(|phase| phase.measured)
+    }
+
+    /// Keeps what came of a load.
+    pub fn keep(&mut self, round: u32, load: &Load, outcome: &Outcome) {
+        for words in &outcome.scheduling {
+            if !self.machine.scheduling.contains(words) {
+                self.machine.scheduling.push(words.clone());
+            }
+        }
+        self.runs.push(Run::new(&load.name, round, load, outcome));
     }
 
     /// Whether every answer held and no request went without one.
@@ -269,6 +282,20 @@ impl Phase {
     }
 }
 
+/// A report is shown around, and a key is nobody's business.
+fn without_keys(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut is_key = false;
+    let shown = arguments.map(|argument| {
+        let hide = std::mem::replace(&mut is_key, SECRETS.contains(&argument.as_str()));
+        match argument.split_once('=') {
+            _ if hide => "…".to_owned(),
+            Some((name, _)) if SECRETS.contains(&name) => format!("{name}=…"),
+            _ => argument,
+        }
+    });
+    shown.collect()
+}
+
 fn timeline(tally: &Tally) -> Vec<Point> {
     let point = |stretch: &Stretch| {
         let at = |quantile| stretch.latency_us.value_at_quantile(quantile);
@@ -361,6 +388,21 @@ pub mod tests {
         let mut other = report(&[1], 0);
         other.runs[0].phases[0].name = "base".into();
         assert!(one.add(&other).is_err());
+    }
+
+    #[test]
+    fn keys_are_not_told() {
+        let told = [
+            "run",
+            "--key",
+            "s3cret",
+            "--admin-key=s3cret",
+            "--rate",
+            "1",
+        ]
+        .map(str::to_owned);
+        let shown = without_keys(told.into_iter()).join(" ");
+        assert_eq!(shown, "run --key … --admin-key=… --rate 1");
     }
 
     #[test]
