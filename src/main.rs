@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offerd::cmd::{catalog, evaluate, export, keys, learn, model, registry, replay, serve, train};
+use offerd::cmd::{
+    catalog, evaluate, export, keys, learn, model, registry, replay, serve, simulate, train,
+};
 
 /// Decides which offer a customer should see while waiting for a technician.
 #[derive(Debug, Parser)]
@@ -28,6 +30,7 @@ enum Command {
     Train(train::Args),
     Evaluate(evaluate::Args),
     Learn(learn::Args),
+    Simulate(simulate::Args),
     Replay(replay::Args),
     Export(export::Args),
     Keys(keys::KeysArgs),
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Train(args)) => done(train::run(&args)),
         Some(Command::Evaluate(args)) => done(evaluate::run(&args)),
         Some(Command::Learn(args)) => learn::run(&args).map_err(Into::into),
+        Some(Command::Simulate(args)) => done(simulate::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).map_err(Into::into),
         Some(Command::Export(args)) => done(export::run(&args)),
         Some(Command::Keys(args)) => done(keys::run(&args, &mut std::io::stdout())),

@@ -3,9 +3,18 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::sync::Arc;
+
 use offerd::decide::explore::{Arms, Explorer, Policy};
+use offerd::decide::record::DecisionRecord;
+use offerd::decide::snapshot::Snapshot;
 use offerd::decide::{Scratch, decide};
-use offerd::domain::{Exposure, Facts, NameHash, Phase, PlacementAsk, Request};
+use offerd::domain::{
+    Entry, EntryKind, Exposure, Facts, NameHash, Phase, PlacementAsk, Request, Shown,
+};
+use offerd::journal::Position;
+use offerd::learn::attribution::Limits;
+use offerd::learn::learner::{Learner, State, bind};
 
 /// Every phase, with all the demo's placements asked for, several decisions each.
 fn requests(snapshot: &offerd::decide::snapshot::Snapshot) -> Vec<Request<'_>> {
@@ -60,9 +69,41 @@ fn check(what: &str, snapshot: &offerd::decide::snapshot::Snapshot) {
     assert_eq!(allocations.count_total, 0, "{what}: {allocations:?}");
 }
 
+/// With a posterior that looks at everything that the catalog's `[learning]` names.
+fn learnt(mut snapshot: Snapshot) -> Snapshot {
+    let request = support::request(1);
+    let mut scratch = Scratch::default();
+    let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
+    let record = DecisionRecord::new(&snapshot, &request, &Facts::default(), decision, 1.0);
+    let entry = Entry {
+        kind: EntryKind::Decision as u8,
+        shown: vec![
+            Shown {
+                offer: 1,
+                sells: true
+            };
+            decision.choices.len()
+        ],
+        decision: Some(request.decision.0),
+        json: serde_json::to_string(&record).expect("plain data"),
+        ..Entry::empty()
+    };
+    let catalog = Arc::clone(&snapshot.catalog);
+    let find = Box::new(move |_: &str| Some(Arc::clone(&catalog)));
+    let mut learner = Learner::new(State::default(), Limits::default(), find);
+    learner.hear("journal", Position { ms: 1, seq: 1 }, &entry);
+    assert!(learner.report().columns > 15, "{:?}", learner.report());
+    let label = &*snapshot.model.label;
+    let posterior = bind(&learner.learnt(), &snapshot.catalog, &[label]);
+    snapshot.posterior = Some(Arc::new(posterior));
+    snapshot
+}
+
 #[test]
 fn deciding_does_not_allocate() {
     check("prior", &support::by_prior(support::DEMO));
+    check("learnt", &learnt(support::by_prior(support::DEMO)));
+    check("both", &learnt(support::by_model("propensity-forest")));
     for name in [
         "propensity-linear",
         "propensity-forest",

@@ -10,4 +10,5 @@ pub mod model;
 pub mod registry;
 pub mod replay;
 pub mod serve;
+pub mod simulate;
 pub mod train;

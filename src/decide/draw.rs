@@ -11,13 +11,27 @@ use super::scratch::Scratch;
 use super::snapshot::{Placement, Snapshot};
 use crate::domain::{Choice, DecisionId, PlacementAsk, Propensity, Request, Tier, Verdict};
 
-/// Draws up to as many offers as fit, and returns the probability of this slate in this order.
+/// Who says which of the competing offers takes a rank: told the rank, and the odds in `scratch`. A
+/// decision draws ([`by_chance`]); whoever asks for the odds of a slate that was logged names its offers.
+pub(super) type Pick<'a> = dyn FnMut(usize, u8, &Scratch) -> Option<usize> + 'a;
+
+/// The offer that the decision's own number falls on.
+pub(super) fn by_chance(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+) -> impl FnMut(usize, u8, &Scratch) -> Option<usize> {
+    let (decision, salt) = (request.decision, snapshot.salt);
+    move |ask, rank, scratch| pick(uniform(decision, salt, ask, rank), &scratch.odds)
+}
+
+/// Fills up to as many ranks as fit, and returns the probability of this slate in this order.
 pub(super) fn slate(
     snapshot: &Snapshot,
     placement: &Placement,
     request: &Request<'_>,
     wanted: &PlacementAsk<'_>,
     ask: usize,
+    choose: &mut Pick<'_>,
     scratch: &mut Scratch,
 ) -> f64 {
     let mut joint = 1.0;
@@ -30,8 +44,7 @@ pub(super) fn slate(
         if open.replace(tier) != Some(tier) {
             write_odds(scratch);
         }
-        let u = uniform(request.decision, snapshot.salt, ask, rank);
-        let Some(i) = pick(u, &scratch.odds) else {
+        let Some(i) = choose(ask, rank, scratch) else {
             break;
         };
         debug_assert_eq!(tier, tier_of(snapshot, scratch, scratch.competing[i]));

@@ -15,6 +15,7 @@ pub mod explore;
 mod guardrail;
 pub mod inputs;
 pub mod learning;
+mod odds;
 pub mod offer_inputs;
 pub mod posterior;
 pub mod record;
@@ -26,6 +27,7 @@ pub mod words;
 
 pub use draw::{pick, uniform};
 pub use eligibility::creative_for;
+pub use odds::{SlateOdds, odds_of};
 pub use scratch::Scratch;
 
 use crate::domain::{Decision, Effort, Exclusion, Facts, PlacementDecision, Request, Verdict};
@@ -40,6 +42,18 @@ pub fn decide<'s>(
     snapshot: &Snapshot,
     request: &Request<'_>,
     facts: &Facts,
+    scratch: &'s mut Scratch,
+) -> &'s Decision {
+    let choose = &mut draw::by_chance(snapshot, request);
+    run(snapshot, request, facts, choose, scratch)
+}
+
+/// Every stage, in order; `choose` says who takes a rank.
+fn run<'s>(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    facts: &Facts,
+    choose: &mut draw::Pick<'_>,
     scratch: &'s mut Scratch,
 ) -> &'s Decision {
     let canary = snapshot.is_canary(request);
@@ -65,7 +79,8 @@ pub fn decide<'s>(
                 eligibility::select(snapshot, model, placement, request, scratch);
                 guardrail::apply(snapshot, wanted, request, facts, &outcome, scratch);
                 score::fill(snapshot, model, (outcome.ask, ix), request, scratch);
-                outcome.joint = draw::slate(snapshot, placement, request, wanted, ask, scratch);
+                outcome.joint =
+                    draw::slate(snapshot, placement, request, wanted, ask, choose, scratch);
                 outcome.candidates.end = scratch.next_candidate();
                 outcome.choices.end = scratch.next_choice();
                 outcome.no_offer = why_empty(&scratch.decision, &outcome);
@@ -85,20 +100,15 @@ pub struct Views<'a> {
 }
 
 impl<'a> Views<'a> {
-    /// Binds the request's features once, to the model that decided; `slots` is a buffer for that.
-    pub fn new(
-        snapshot: &'a Snapshot,
-        model: &'a LiveModel,
-        request: &'a Request<'a>,
-        slots: &'a mut Vec<u16>,
-    ) -> Views<'a> {
-        inputs::bind_slots(&model.features, request, slots);
-        let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
+    /// The request as it was seen by the decision that is in `scratch`, which bound its features to the
+    /// model that decided.
+    #[must_use]
+    pub fn of(snapshot: &'a Snapshot, request: &'a Request<'a>, scratch: &'a Scratch) -> Views<'a> {
         Views {
-            model,
+            model: snapshot.decided_by(&scratch.decision),
             request,
-            slots,
-            clock,
+            slots: &scratch.slots,
+            clock: scratch.clock,
         }
     }
 

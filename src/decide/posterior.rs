@@ -1,7 +1,7 @@
 //! What has been learnt since the model was pushed, frozen for reading.
 //!
-//! The model's probability becomes log-odds; Platt's two numbers put them on the level of today; the
-//! offer's own terms add what is particular to it, with how sure that is. The prior, which answers where no model
+//! The model's probability becomes log-odds; Platt's two numbers put them on the level of today; the terms of
+//! everybody, of the offer's class and of the offer add what is particular to them, with how sure that is. The prior, which answers where no model
 //! does, is a base probability like any other and has layers of its own.
 //!
 //! A posterior is bound to one catalog and replaced every second or so without a new epoch: it has a version
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::inputs::View;
 use super::learning::{Learning, LearningKind};
 use super::snapshot::Catalog;
-use crate::domain::{OfferIx, Phase, PlacementIx, Request};
-use crate::model::online::{BayesLogistic, Feature, OnlinePlatt, logit};
+use crate::domain::{OfferClass, OfferIx, Phase, PlacementIx, Request};
+use crate::model::online::{self, BayesLogistic, Feature, OnlinePlatt, logit};
 
 use super::condition::{Attr, Attributes, Key};
 
@@ -30,6 +30,11 @@ pub struct Belief {
     /// Standard deviation of its logarithm.
     pub spread: f64,
 }
+
+const NOTHING: online::Belief = online::Belief {
+    mean: 0.0,
+    deviation: 0.0,
+};
 
 /// What has been learnt, for the catalog of one snapshot.
 pub struct Posterior {
@@ -58,13 +63,19 @@ pub struct Layers {
     pub label: Box<str>,
     /// The model's level.
     pub platt: OnlinePlatt,
-    /// Each offer's terms, by [`OfferIx`]; those of a new offer are shared by its class.
-    pub terms: Vec<Arc<BayesLogistic>>,
+    /// What everybody does with every offer.
+    pub everybody: Arc<BayesLogistic>,
+    /// How each class differs from that, by [`OfferClass`].
+    pub classes: Vec<Arc<BayesLogistic>>,
+    /// How each offer differs from its class, by [`OfferIx`].
+    pub offers: Vec<Arc<BayesLogistic>>,
 }
 
 /// A posterior that is about to be asked about the candidates of one placement.
 pub(super) enum Asked<'p> {
-    Learnt(Option<&'p Layers>),
+    /// The layers, and what those that offers share believe: everybody, and each class.
+    Learnt(&'p Layers, f64, [online::Belief; OfferClass::ALL.len()]),
+    Nothing,
     Recorded(&'p HashMap<(u8, OfferIx), Belief>, u8),
 }
 
@@ -100,16 +111,32 @@ impl Posterior {
         match &self.source {
             Source::Recorded(beliefs) => Asked::Recorded(beliefs, ask),
             Source::Learnt(learnt) => {
+                let Some(layers) = learnt.layers.iter().find(|l| *l.label == *label) else {
+                    return Asked::Nothing;
+                };
                 learnt.columns.fill(request, view, placement, x);
-                Asked::Learnt(learnt.layers.iter().find(|l| *l.label == *label))
+                let everybody = layers.everybody.believe(x, 0.0).mean;
+                let mut classes = [NOTHING; OfferClass::ALL.len()];
+                for (belief, class) in classes.iter_mut().zip(&layers.classes) {
+                    *belief = class.believe(x, 0.0);
+                }
+                Asked::Learnt(layers, everybody, classes)
             }
         }
     }
 }
 
 impl Asked<'_> {
-    /// What is believed about an offer whose base probability is `base`.
-    pub fn believe(&self, offer: OfferIx, base: f64, x: &[Feature]) -> Belief {
+    /// What is believed about an offer of that class whose base probability is `base`.
+    ///
+    /// The deviation is that of the class and the offer: what everybody does with every offer says nothing about
+    /// which is best, so an explorer has nothing to gain from doubts about it.
+    pub fn believe(
+        &self,
+        (offer, class): (OfferIx, OfferClass),
+        base: f64,
+        x: &[Feature],
+    ) -> Belief {
         let as_it_is = Belief {
             probability: base,
             spread: 0.0,
@@ -118,10 +145,15 @@ impl Asked<'_> {
             Asked::Recorded(beliefs, ask) => {
                 beliefs.get(&(*ask, offer)).copied().unwrap_or(as_it_is)
             }
-            Asked::Learnt(None) => as_it_is,
-            Asked::Learnt(Some(layers)) => {
-                let terms = &layers.terms[offer.0 as usize];
-                let belief = terms.believe(x, layers.platt.logit(logit(base)));
+            Asked::Nothing => as_it_is,
+            Asked::Learnt(layers, everybody, classes) => {
+                let class = classes[class as usize];
+                let offset = layers.platt.logit(logit(base)) + everybody + class.mean;
+                let own = layers.offers[offer.0 as usize].believe(x, offset);
+                let belief = online::Belief {
+                    deviation: own.deviation.hypot(class.deviation),
+                    ..own
+                };
                 Belief {
                     probability: belief.probability(),
                     spread: belief.spread(),

@@ -53,7 +53,11 @@ pub(super) fn fill(
             false
         }
         Some(_) if request.effort != Effort::Full => {
-            scratch.decision.degraded.model_deadline = true;
+            let degraded = &mut scratch.decision.degraded;
+            match request.effort {
+                Effort::Overload => degraded.overload = true,
+                _ => degraded.model_deadline = true,
+            }
             false
         }
         Some(scorer) => {
@@ -79,7 +83,9 @@ pub(super) fn fill(
         };
         // A pushed model and a prior say what they believe, not how surely.
         let belief = match &posterior {
-            Some(posterior) => posterior.believe(candidate.offer, base, &scratch.shared),
+            Some(posterior) => {
+                posterior.believe((candidate.offer, offer.class), base, &scratch.shared)
+            }
             None => Belief {
                 probability: base,
                 spread: 0.0,

@@ -15,6 +15,7 @@ mod platt;
 pub mod plot;
 pub mod rates;
 pub mod simulate;
+pub mod simulation;
 pub mod train;
 
 pub use dice::Dice;

@@ -156,6 +156,17 @@ impl Showing {
         probability(&self.customer, &self.moment, &shown)
     }
 
+    /// What being who they are adds to the log-odds of an offer like that.
+    #[must_use]
+    pub fn liking(&self, class: OfferClass, price: Option<f64>, complexity: f64) -> f64 {
+        let shown = Shown {
+            class,
+            price,
+            complexity,
+        };
+        who(&self.customer, &shown)
+    }
+
     /// The value of one of [`features`], as a request would carry it.
     #[must_use]
     pub fn value(&self, feature: &str) -> Value<'static> {
@@ -275,10 +286,16 @@ const PHASE_BY_CLASS: [[f64; 5]; 7] = [
 /// Log-odds of care, service, upsell, partner and content before anything else.
 const CLASS: [f64; 5] = [-4.1, -3.8, -3.7, -4.1, -3.9];
 
+/// What a phase adds to the log-odds of a class.
+#[must_use]
+pub fn phase_effect(phase: Phase, class: OfferClass) -> f64 {
+    PHASE_BY_CLASS[phase as usize][class as usize]
+}
+
 /// The truth: how likely this showing is to convert.
 fn probability(customer: &Customer, moment: &Moment, shown: &Shown) -> f64 {
     let log_odds = CLASS[shown.class as usize]
-        + PHASE_BY_CLASS[moment.phase as usize][shown.class as usize]
+        + phase_effect(moment.phase, shown.class)
         + who(customer, shown)
         + when(moment, shown);
     let p = 1.0 / (1.0 + (-log_odds).exp());

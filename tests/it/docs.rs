@@ -151,6 +151,7 @@ fn flags_that_are_mentioned_exist() {
         &["serve"],
         &["catalog", "check"],
         &["train"],
+        &["evaluate"],
         &["replay"],
         &["export"],
         &["model", "score"],

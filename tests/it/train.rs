@@ -177,13 +177,13 @@ pub async fn through_a_journal(dir: &Path, records: &[String]) -> Vec<String> {
     read
 }
 
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     weight_max: 20.0,
     examples_max: 1_000_000,
     split: Split::Time,
 };
 
-fn examples(snapshot: &Snapshot, records: &[String], limits: Limits) -> (Dataset, Counts) {
+pub fn examples(snapshot: &Snapshot, records: &[String], limits: Limits) -> (Dataset, Counts) {
     let mut outcomes = Outcomes::default();
     records.iter().for_each(|record| outcomes.hear(record));
     assert_eq!(
@@ -199,7 +199,7 @@ fn examples(snapshot: &Snapshot, records: &[String], limits: Limits) -> (Dataset
     examples.finish()
 }
 
-fn options(format: Format, calibrator: Calibrator) -> Options {
+pub fn options(format: Format, calibrator: Calibrator) -> Options {
     Options {
         name: "propensity".into(),
         version: "1".into(),
@@ -211,7 +211,7 @@ fn options(format: Format, calibrator: Calibrator) -> Options {
     }
 }
 
-fn trained(data: &Dataset, format: Format, calibrator: Calibrator) -> Trained {
+pub fn trained(data: &Dataset, format: Format, calibrator: Calibrator) -> Trained {
     train::train(data, options(format, calibrator), |_| ()).unwrap()
 }
 

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::message::Instant;
+use crate::visit::message::Instant;
 
 /// One acknowledged record.
 #[derive(Debug, Serialize)]

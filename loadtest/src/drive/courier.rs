@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::acks::{Ack, Acks};
 use super::client::{Client, Failure, Fate};
-use super::dice::Dice;
-use super::message::{Answer, Ask, BATCH_EVENTS_MAX, Event, Receipt, Rejection};
 use super::tally::Tally;
+use crate::visit::dice::Dice;
+use crate::visit::message::{Answer, Ask, BATCH_EVENTS_MAX, Event, Receipt, Rejection};
+use crate::visit::walk::Line;
 
 /// The first pause at most; each further one may be twice as long. A restart takes about this long.
 const PAUSE_MS: u64 = 50;
@@ -49,9 +50,11 @@ struct Attempts {
     failed: u32,
 }
 
-impl Courier<'_> {
+impl Line for Courier<'_> {
+    type Stopped = Stopped;
+
     /// A decision; `None` where the server will not make it.
-    pub async fn decide(
+    async fn decide(
         &mut self,
         visit: usize,
         phase: &'static str,
@@ -80,7 +83,7 @@ impl Courier<'_> {
     }
 
     /// Sends events, in batches as the SDK makes them, until each is acknowledged or rejected.
-    pub async fn record(&mut self, visit: usize, events: Vec<Event>) -> Result<(), Stopped> {
+    async fn record(&mut self, visit: usize, events: Vec<Event>) -> Result<(), Stopped> {
         let mut events = events.into_iter();
         loop {
             let batch: Vec<Event> = events.by_ref().take(BATCH_EVENTS_MAX).collect();
@@ -90,7 +93,9 @@ impl Courier<'_> {
             self.record_batch(visit, batch).await?;
         }
     }
+}
 
+impl Courier<'_> {
     async fn record_batch(&mut self, visit: usize, mut batch: Vec<Event>) -> Result<(), Stopped> {
         let mut attempts = Attempts::new();
         while !batch.is_empty() {

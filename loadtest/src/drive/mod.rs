@@ -8,16 +8,10 @@
 mod acks;
 mod client;
 mod courier;
-mod customers;
-mod dice;
-mod message;
-mod page;
 mod summary;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod visitor;
-mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,14 +24,15 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 
+use crate::visit::customers::{Columns, Customer, read_file};
+use crate::visit::dice::Dice;
+use crate::visit::visitor::Visitor;
+use crate::visit::walk::walk;
 use acks::Acks;
 use client::Client;
 use courier::{Courier, Stopped};
-use customers::{Columns, Customer};
-use dice::Dice;
 use summary::Summary;
 use tally::Tally;
-use visitor::Visitor;
 
 /// Walk customers from a CSV through their visits against a running server.
 ///
@@ -103,18 +98,6 @@ pub enum Door {
     Grpc,
 }
 
-/// The command line or the file is wrong; nothing was sent.
-#[derive(Debug)]
-pub struct WrongUse(pub String);
-
-impl std::fmt::Display for WrongUse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for WrongUse {}
-
 /// Runs the command; true if everything that was sent was taken.
 pub fn run(args: &Args) -> anyhow::Result<bool> {
     let columns = Columns {
@@ -122,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         left_out: &args.leave_out,
     };
     let limit = args.limit.map(|n| n as usize);
-    let customers = customers::read_file(&args.customers, &columns, limit)?;
+    let customers = read_file(&args.customers, &columns, limit)?;
     let concurrency = usize::from(args.concurrency).min(customers.len());
     let runtime = tokio::runtime::Runtime::new().context("failed to start")?;
     // The gRPC channel starts a task of its own as soon as it is made.
@@ -202,7 +185,7 @@ async fn worker(drive: &Drive, number: usize) -> anyhow::Result<Tally> {
             break;
         };
         let visitor = Visitor::new(drive.seed, number, customer);
-        let walked = walk::walk(&visitor, &drive.placements, &mut courier, || {
+        let walked = walk(&visitor, &drive.placements, &mut courier, || {
             drive.goes_on()
         });
         match walked.await {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::message::PHASES;
 use super::tally::Tally;
+use crate::visit::message::PHASES;
 
 const CLASSES: [&str; 5] = ["care", "service", "upsell", "partner", "content"];
 const EVENTS: [&str; 10] = [

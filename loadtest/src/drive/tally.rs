@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::client::Failure;
-use super::message::{Answer, Event, Receipt};
+use crate::visit::message::{Answer, Event, Receipt};
 
 /// The longest that is told apart: an answer later than this counts as this.
 const LATENCY_US_MAX: u64 = 60_000_000;
@@ -191,7 +191,7 @@ fn micros(took: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::message::{Money, Placement};
+    use crate::visit::message::{Money, Placement};
 
     fn event(kind: &'static str, amount_minor: i64) -> Event {
         Event {
@@ -223,6 +223,8 @@ mod tests {
     fn sums_are_of_everything() {
         let answer = Answer {
             decision_id: "d".into(),
+            request_id: None,
+            model: String::new(),
             placements: vec![Placement {
                 id: "p".into(),
                 offers: Vec::new(),

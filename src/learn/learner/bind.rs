@@ -1,14 +1,13 @@
 //! What has been learnt, bound to a catalog: offers by their places in it, columns by where its requests
 //! have them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Learnt;
 use super::layers::{Layers, Terms};
 use crate::decide::posterior::{self, PRIOR, Posterior};
 use crate::decide::snapshot::Catalog;
-use crate::model::online::BayesLogistic;
+use crate::model::online::layers::Prior;
 
 /// The posterior of a catalog, for the models of these labels and the offers' priors.
 #[must_use]
@@ -19,8 +18,8 @@ pub fn bind(learnt: &Learnt, catalog: &Catalog, labels: &[&str]) -> Posterior {
     let layers = all.into_iter().map(|label| {
         let width = learnt.space.width();
         match learnt.models.find(label) {
-            Some(known) => layers(known, catalog),
-            None => layers(&learnt.models.newcomer(label, width), catalog),
+            Some(known) => layers(known, catalog, width),
+            None => layers(&learnt.models.newcomer(label, width), catalog, width),
         }
     });
     let layers = layers.collect();
@@ -28,20 +27,18 @@ pub fn bind(learnt: &Learnt, catalog: &Catalog, labels: &[&str]) -> Posterior {
     Posterior::learnt(learnt.version, posterior::Learnt { columns, layers })
 }
 
-fn layers(from: &Layers, catalog: &Catalog) -> posterior::Layers {
-    // What an offer that nothing is known of begins with, made once per class.
-    let mut new: HashMap<u8, Arc<BayesLogistic>> = HashMap::new();
+fn layers(from: &Layers, catalog: &Catalog, width: usize) -> posterior::Layers {
+    // What an offer that nothing is known of has, made once.
+    let new = Terms::new(width, Prior::OFFER).0;
     let terms = catalog.offers.iter().map(|offer| {
-        if let Some(own) = from.offers.get(&offer.hash.0) {
-            return Arc::clone(&own.0);
-        }
-        let class = offer.class as u8;
-        let theirs = || Terms::around(from.classes[usize::from(class)].0.mean()).0;
-        Arc::clone(new.entry(class).or_insert_with(theirs))
+        let own = from.offers.get(&offer.hash.0);
+        own.map_or_else(|| Arc::clone(&new), |own| Arc::clone(&own.0))
     });
     posterior::Layers {
         label: from.label.as_str().into(),
         platt: from.platt.clone(),
-        terms: terms.collect(),
+        everybody: Arc::clone(&from.everybody.0),
+        classes: from.classes.iter().map(|c| Arc::clone(&c.0)).collect(),
+        offers: terms.collect(),
     }
 }

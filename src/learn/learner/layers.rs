@@ -1,4 +1,4 @@
-//! What is learnt over each model: its level, its classes' terms, its offers' terms.
+//! What is learnt over each model: its level, and the terms of everybody, of its classes and of its offers, which add up.
 //!
 //! Every model that may answer (live, canary, shadow, the offers' priors) has layers of its own: terms are what a
 //! model gets wrong, and the next model gets other things wrong. A model's layers begin with what was learnt over the one
@@ -11,17 +11,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::space::{PRECISION, PRECISION_OF_LEVEL};
 use crate::decide::posterior::{INTERCEPT, PRIOR};
 use crate::domain::OfferClass;
-use crate::model::online::{BayesLogistic, Feature, OnlinePlatt, sigmoid};
+use crate::model::online::layers::{self, Prior};
+use crate::model::online::{BayesLogistic, FULL_MAX, Feature, OnlinePlatt};
 
 /// Models that are remembered; of more, the one that has taught nothing for longest is forgotten.
 pub const MODELS_MAX: usize = 6;
 
-/// Bytes that the terms of one model may have. Offers beyond have their class's terms: 256 MiB are ten thousand
-/// offers of 80 columns divided by two, or all of them with 40.
+/// Bytes that the terms of one model's offers may have: ten thousand offers of 57 columns. Offers beyond have none of
+/// their own, and are believed to be like their class.
 pub const TERMS_BYTES_MAX: usize = 256 << 20;
+
+/// Levels of classes are admitted to have moved in steps of so long: often enough that no step is seen.
+const LOOSEN_MS: i64 = 10 * 60_000;
 
 /// Terms that many posteriors share until somebody learns.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,33 +45,30 @@ impl<'de> Deserialize<'de> for Terms {
 impl Terms {
     /// As unsure as new around those weights.
     #[must_use]
-    pub fn around(mean: &[f64]) -> Terms {
-        let precision = |i| {
-            if i == usize::from(INTERCEPT) {
-                PRECISION_OF_LEVEL
-            } else {
-                PRECISION
-            }
-        };
-        let precisions: Vec<f64> = (0..mean.len()).map(precision).collect();
-        Terms(Arc::new(BayesLogistic::with_prior(
-            mean.to_vec(),
-            &precisions,
-        )))
-    }
-
-    fn learn(&mut self, x: &[Feature], offset: f64, label: f64, weight: f64) {
-        Arc::make_mut(&mut self.0).learn(x, offset, label, weight);
-    }
-
-    fn correct(&mut self, x: &[Feature], change: f64) {
-        Arc::make_mut(&mut self.0).correct(x, change);
-    }
-
-    fn widen(&mut self, width: usize) {
-        if self.0.width() < width {
-            Arc::make_mut(&mut self.0).widen(width, PRECISION);
+    pub fn around(mean: &[f64], prior: Prior) -> Terms {
+        let mut precisions = vec![prior.weight.powi(-2); mean.len()];
+        if let Some(level) = precisions.get_mut(usize::from(INTERCEPT)) {
+            *level = prior.intercept.powi(-2);
         }
+        let terms = BayesLogistic::with_prior(mean.to_vec(), &precisions);
+        Terms(Arc::new(terms))
+    }
+
+    /// That were told nothing.
+    #[must_use]
+    pub fn new(width: usize, prior: Prior) -> Terms {
+        Terms(Arc::new(prior.start(width)))
+    }
+
+    fn loosened(&self, prior: Prior) -> Terms {
+        Terms::around(self.0.mean(), prior)
+    }
+
+    /// To learn in, and wide enough.
+    fn open(&mut self, width: usize, prior: Prior) -> &mut BayesLogistic {
+        let terms = Arc::make_mut(&mut self.0);
+        terms.widen(width, prior.weight.powi(-2));
+        terms
     }
 }
 
@@ -81,9 +81,11 @@ pub struct Layers {
     pub taught: u64,
     /// Its level.
     pub platt: OnlinePlatt,
-    /// By class.
+    /// What everybody does with every offer.
+    pub everybody: Terms,
+    /// How each class differs from that.
     pub classes: Vec<Terms>,
-    /// By hash of the offer's id.
+    /// How each offer differs from its class, by hash of the offer's id.
     pub offers: BTreeMap<u64, Terms>,
 }
 
@@ -103,20 +105,28 @@ impl Layers {
     /// The layers of a model that is new, after those of `before`.
     #[must_use]
     pub fn after(label: &str, before: Option<&Layers>, width: usize) -> Layers {
-        let fresh = Terms::around(&vec![0.0; width]);
-        let loosened = |terms: &Terms| Terms::around(terms.0.mean());
+        let new = |prior| Terms::new(width, prior);
+        let (everybody, classes, offers) = match before {
+            None => (
+                new(Prior::EVERYBODY),
+                vec![new(Prior::CLASS); OfferClass::ALL.len()],
+                BTreeMap::new(),
+            ),
+            Some(before) => {
+                let classes = before.classes.iter().map(|c| c.loosened(Prior::CLASS));
+                let offers = before.offers.iter();
+                let offers = offers.map(|(id, o)| (*id, o.loosened(Prior::OFFER)));
+                let everybody = before.everybody.loosened(Prior::EVERYBODY);
+                (everybody, classes.collect(), offers.collect())
+            }
+        };
         Layers {
             label: label.to_owned(),
             taught: 0,
             platt: OnlinePlatt::default(),
-            classes: match before {
-                Some(before) => before.classes.iter().map(loosened).collect(),
-                None => vec![fresh; OfferClass::ALL.len()],
-            },
-            offers: before.map_or_else(BTreeMap::new, |before| {
-                let offers = before.offers.iter();
-                offers.map(|(id, terms)| (*id, loosened(terms))).collect()
-            }),
+            everybody,
+            classes,
+            offers,
         }
     }
 
@@ -126,57 +136,36 @@ impl Layers {
         self.label == PRIOR
     }
 
-    /// The probability that they believe.
-    #[must_use]
-    pub fn believe(&self, row: &Row<'_>) -> f64 {
-        let offset = self.platt.logit(row.base);
-        let terms = self.offers.get(&row.offer);
-        match terms.or_else(|| self.classes.get(usize::from(row.class))) {
-            Some(terms) => terms.0.believe(row.x, offset).probability(),
-            None => sigmoid(offset),
-        }
-    }
-
     /// Learns a label.
     pub fn learn(&mut self, row: &Row<'_>, label: f64, weight: f64, width: usize) {
         let offset = self.platt.logit(row.base);
+        self.admit(row.offer, width);
+        layers::learn(&mut self.of(row, width), row.x, offset, label, weight);
         self.platt.learn(row.base, label, weight);
-        // The offer's terms first: they must not begin with what its class learns from this very row.
-        if let Some(terms) = self.terms_of(row, width) {
-            terms.learn(row.x, offset, label, weight);
-        }
-        if let Some(terms) = self.classes.get_mut(usize::from(row.class)) {
-            terms.widen(width);
-            terms.learn(row.x, offset, label, weight);
-        }
     }
 
     /// Takes back or adds a part of a label.
-    pub fn correct(&mut self, row: &Row<'_>, change: f64) {
+    pub fn correct(&mut self, row: &Row<'_>, change: f64, width: usize) {
+        layers::correct(&mut self.of(row, width), row.x, change);
         self.platt.correct(row.base, change);
-        if let Some(terms) = self.offers.get_mut(&row.offer) {
-            terms.correct(row.x, change);
-        }
-        if let Some(terms) = self.classes.get_mut(usize::from(row.class)) {
-            terms.correct(row.x, change);
+    }
+
+    /// Gives an offer terms of its own, where there is room.
+    fn admit(&mut self, offer: u64, width: usize) {
+        let bytes = 8 * width * width.min(FULL_MAX);
+        if !self.offers.contains_key(&offer) && (self.offers.len() + 1) * bytes <= TERMS_BYTES_MAX {
+            self.offers.insert(offer, Terms::new(width, Prior::OFFER));
         }
     }
 
-    /// The offer's own terms, begun from its class's where it is new.
-    fn terms_of(&mut self, row: &Row<'_>, width: usize) -> Option<&mut Terms> {
-        if !self.offers.contains_key(&row.offer) {
-            let class = self.classes.get(usize::from(row.class))?;
-            let bytes = 8 * width * width.min(crate::model::online::FULL_MAX);
-            if (self.offers.len() + 1) * bytes > TERMS_BYTES_MAX {
-                return None;
-            }
-            let mut mean = class.0.mean().to_vec();
-            mean.resize(width, 0.0);
-            self.offers.insert(row.offer, Terms::around(&mean));
-        }
-        let terms = self.offers.get_mut(&row.offer)?;
-        terms.widen(width);
-        Some(terms)
+    /// The layers that the row is about.
+    fn of(&mut self, row: &Row<'_>, width: usize) -> Vec<&mut BayesLogistic> {
+        let mut all = vec![self.everybody.open(width, Prior::EVERYBODY)];
+        let class = self.classes.get_mut(usize::from(row.class));
+        all.extend(class.map(|class| class.open(width, Prior::CLASS)));
+        let offer = self.offers.get_mut(&row.offer);
+        all.extend(offer.map(|offer| offer.open(width, Prior::OFFER)));
+        all
     }
 }
 
@@ -187,6 +176,8 @@ pub struct Models {
     pub lessons: u64,
     /// One per model.
     pub layers: Vec<Layers>,
+    /// Until when classes have been loosened.
+    loosened: i64,
 }
 
 impl Models {
@@ -226,5 +217,25 @@ impl Models {
         let layers = self.layers.iter_mut().find(|l| l.label == label)?;
         self.lessons += 1;
         Some(layers)
+    }
+
+    /// Lets time pass, by the journal's clock: the levels of classes may have moved meanwhile, so that one that was
+    /// given up is tried again.
+    pub fn pass(&mut self, now: i64) {
+        let step = now - now.rem_euclid(LOOSEN_MS);
+        let elapsed = step - self.loosened;
+        if elapsed <= 0 {
+            return;
+        }
+        // Nothing was known before the first record.
+        let since = std::mem::replace(&mut self.loosened, step);
+        if since == 0 || self.layers.is_empty() {
+            return;
+        }
+        self.lessons += 1;
+        let variance = layers::drift(elapsed.unsigned_abs());
+        for class in self.layers.iter_mut().flat_map(|l| &mut l.classes) {
+            Arc::make_mut(&mut class.0).loosen(INTERCEPT, variance);
+        }
     }
 }

@@ -154,6 +154,7 @@ impl Learner {
         self.state.now = self.state.now.max(position.ms);
         let now = self.state.now;
         self.teach(|attribution, teach| attribution.advance(now, teach));
+        self.state.models.pass(now);
         self.take(entry);
     }
 
@@ -196,7 +197,7 @@ impl Learner {
             Lesson::Correct { showing, change } => {
                 for (model, row) in rows(showing, labels, x) {
                     if let Some(layers) = models.again(model) {
-                        layers.correct(&row, change);
+                        layers.correct(&row, change, width);
                     }
                 }
                 curve.correct(f64::from(showing.believed), showing.base, change);

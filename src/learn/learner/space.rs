@@ -13,11 +13,6 @@ use crate::decide::snapshot::Catalog;
 /// Columns that may ever be named. A name beyond is not learnt on until the learner is begun anew.
 pub const COLUMNS_MAX: usize = 512;
 
-/// Precision of a weight before anything is learnt: nine in ten are within half a logit of 0.
-pub const PRECISION: f64 = 11.0;
-/// The same of an offer's level, about which a model can be further off.
-pub const PRECISION_OF_LEVEL: f64 = 2.0;
-
 /// Names and their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]

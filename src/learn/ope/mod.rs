@@ -6,16 +6,20 @@
 //! ("Open Bandit Dataset and Pipeline"), whose package `obp` gives the same numbers to twelve digits.
 //!
 //! An estimate is worth what its weights are worth: [`Weights`] says how many rows it rests on, and the
-//! [`Guards`] believe nothing that rests on a few.
+//! gate ([`gate`]) believes nothing that rests on a few.
 
+mod completion;
 mod estimate;
+pub mod gate;
 mod interval;
+mod records;
 mod slate;
 mod table;
 mod weights;
 
 pub use estimate::{Estimate, Estimator, Lower, Rounds, Terms, UnknownEstimator};
 pub use interval::{Betting, Interval, bernstein_lower, bootstrap, normal, percentile};
+pub use records::{Counts, Evidence, Happenings, Judge, Scope};
 pub use slate::{Rank, SlateEstimate, SlateEstimator, Slates};
 pub use table::{Distribution, Table, TableError};
 pub use weights::{Guards, Short, Weights};

@@ -109,6 +109,13 @@ pub enum Short {
         /// At most so many.
         allowed: f64,
     },
+    /// The policy would show offers that had no chance in the log.
+    Uncovered {
+        /// The part of its odds.
+        found: f64,
+        /// At most.
+        allowed: f64,
+    },
     /// Too few conversions.
     Conversions {
         /// So many.
@@ -173,6 +180,12 @@ impl fmt::Display for Short {
             } => write!(
                 f,
                 "mean weight {found:.4} is {errors:.1} standard errors off 1, at most {allowed}"
+            ),
+            Short::Uncovered { found, allowed } => write!(
+                f,
+                "{:.1} % of its odds are on offers that had no chance in the log, at most {:.1} %",
+                found * 100.0,
+                allowed * 100.0
             ),
             Short::Conversions { found, needed } => {
                 write!(f, "{found} conversions, needed {needed}")

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LOGIT_MAX, sigmoid};
+use super::{bounded, sigmoid};
 
 /// Up to so many features the whole covariance is kept: 50 KiB per offer and a few microseconds per row.
 pub const FULL_MAX: usize = 80;
@@ -87,6 +87,12 @@ impl BayesLogistic {
         BayesLogistic { mean, covariance }
     }
 
+    /// A belief known in full: weights, and their covariance row after row.
+    pub(super) fn of(mean: Vec<f64>, covariance: Vec<f64>) -> BayesLogistic {
+        debug_assert!(mean.len() <= FULL_MAX && covariance.len() == mean.len() * mean.len());
+        BayesLogistic { mean, covariance }
+    }
+
     /// The same with weights for more features, each around 0 with variance `1 / prior_precision`: what was
     /// learnt about the others stays, but for their correlations where the width passes [`FULL_MAX`].
     pub fn widen(&mut self, d: usize, prior_precision: f64) {
@@ -133,6 +139,18 @@ impl BayesLogistic {
     ///
     /// Returns the probability believed before. A row that is not finite is not learnt from.
     pub fn learn(&mut self, x: &[Feature], offset: f64, y: f64, weight: f64) -> f64 {
+        self.learn_at_least(x, offset, y, weight, 0.0)
+    }
+
+    /// The same, where a row says at least `curvature` about how sure the weights are.
+    pub(super) fn learn_at_least(
+        &mut self,
+        x: &[Feature],
+        offset: f64,
+        y: f64,
+        weight: f64,
+        curvature: f64,
+    ) -> f64 {
         let before = offset + self.dot(x);
         let p = sigmoid(bounded(before));
         let gain = self.gain(x);
@@ -142,9 +160,8 @@ impl BayesLogistic {
             return p;
         }
         let (step, curve) = compromise(before, q, y, weight);
-        for (mean, gain) in self.mean.iter_mut().zip(&gain) {
-            *mean += step * gain;
-        }
+        let curve = curve.max(weight * curvature);
+        self.shift(&gain, step);
         self.narrow(&gain, curve / (1.0 + curve * q));
         p
     }
@@ -156,10 +173,40 @@ impl BayesLogistic {
     pub fn correct(&mut self, x: &[Feature], delta_y: f64) {
         let gain = self.gain(x);
         if delta_y.is_finite() && gain.iter().all(|g| g.is_finite()) {
-            for (mean, gain) in self.mean.iter_mut().zip(&gain) {
-                *mean += delta_y * gain;
-            }
+            self.shift(&gain, delta_y);
         }
+    }
+
+    /// Admits that weight `i` may have moved meanwhile: its variance grows by `variance`, at least 0.
+    ///
+    /// What is not watched becomes unsure again at the speed at which the world changes, so that it is
+    /// explored again; what is watched follows changes as fast as that.
+    pub fn loosen(&mut self, i: u16, variance: f64) {
+        let (i, d) = (usize::from(i), self.mean.len());
+        if i < d && variance.is_finite() && variance >= 0.0 {
+            let at = if self.is_full() { i * d + i } else { i };
+            self.covariance[at] = (self.covariance[at] + variance).min(VARIANCE_MAX);
+        }
+    }
+
+    /// `mean += by * gain`.
+    pub(super) fn shift(&mut self, gain: &[f64], by: f64) {
+        for (mean, gain) in self.mean.iter_mut().zip(gain) {
+            *mean += by * gain;
+        }
+    }
+
+    /// Weights that are sums of those of `parts`, which are independent and equally wide.
+    pub(super) fn sum(parts: &[&BayesLogistic]) -> BayesLogistic {
+        let (first, rest) = parts.split_first().expect("a sum has parts");
+        let mut sum = (*first).clone();
+        for part in rest {
+            assert_eq!(sum.width(), part.width(), "layers are equally wide");
+            sum.shift(&part.mean, 1.0);
+            let both = sum.covariance.iter_mut().zip(&part.covariance);
+            both.for_each(|(c, more)| *c += more);
+        }
+        sum
     }
 
     fn is_full(&self) -> bool {
@@ -173,12 +220,12 @@ impl BayesLogistic {
         index.filter(move |(i, _)| *i < d)
     }
 
-    fn dot(&self, x: &[Feature]) -> f64 {
+    pub(super) fn dot(&self, x: &[Feature]) -> f64 {
         self.known(x).map(|(i, v)| v * self.mean[i]).sum()
     }
 
     /// Variance of the row's log-odds.
-    fn variance(&self, x: &[Feature]) -> f64 {
+    pub(super) fn variance(&self, x: &[Feature]) -> f64 {
         let d = self.mean.len();
         if !self.is_full() {
             return self.known(x).map(|(i, v)| v * v * self.covariance[i]).sum();
@@ -191,7 +238,7 @@ impl BayesLogistic {
     }
 
     /// Covariance times the row: how a surprise moves each weight.
-    fn gain(&self, x: &[Feature]) -> Vec<f64> {
+    pub(super) fn gain(&self, x: &[Feature]) -> Vec<f64> {
         let d = self.mean.len();
         let mut gain = vec![0.0; d];
         for (i, v) in self.known(x) {
@@ -207,7 +254,7 @@ impl BayesLogistic {
         gain
     }
 
-    fn along(&self, x: &[Feature], gain: &[f64]) -> f64 {
+    pub(super) fn along(&self, x: &[Feature], gain: &[f64]) -> f64 {
         let q: f64 = self.known(x).map(|(i, v)| v * gain[i]).sum();
         q.max(0.0)
     }
@@ -216,7 +263,7 @@ impl BayesLogistic {
     ///
     /// Each entry is a product of two roots, which commute: the matrix stays symmetric to the bit, and
     /// a diagonal that rounding pushed through 0 is put back to a hair above.
-    fn narrow(&mut self, gain: &[f64], by: f64) {
+    pub(super) fn narrow(&mut self, gain: &[f64], by: f64) {
         let root = by.sqrt();
         let scaled: Vec<f64> = gain.iter().map(|g| root * g).collect();
         let d = scaled.len();
@@ -240,12 +287,14 @@ impl BayesLogistic {
 
 /// No weight is known better than this: 1e12 rows' worth.
 const VARIANCE_MIN: f64 = 1e-12;
+/// And none worse: a deviation of 30 is every log-odds there is.
+const VARIANCE_MAX: f64 = 1e3;
 
 /// How far along the gain the best compromise lies, and the curvature of the row's loss there.
 ///
 /// Solves `t = weight * (y - sigmoid(m + t q))`. Its left side rises and its right side falls in `t`, so there is
 /// one answer; it lies between 0 and the step of an infinitely stiff belief, `weight * (y - sigmoid(m))`.
-fn compromise(m: f64, q: f64, y: f64, weight: f64) -> (f64, f64) {
+pub(super) fn compromise(m: f64, q: f64, y: f64, weight: f64) -> (f64, f64) {
     let first = weight * (y - sigmoid(bounded(m)));
     let (mut low, mut high) = (first.min(0.0), first.max(0.0));
     let mut t = 0.0;
@@ -270,10 +319,6 @@ fn compromise(m: f64, q: f64, y: f64, weight: f64) -> (f64, f64) {
     }
     let p = sigmoid(bounded(m + t * q));
     (t, weight * p * (1.0 - p))
-}
-
-fn bounded(z: f64) -> f64 {
-    z.clamp(-LOGIT_MAX, LOGIT_MAX)
 }
 
 #[cfg(test)]

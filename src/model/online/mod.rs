@@ -7,10 +7,14 @@
 //! learner can be rebuilt from its journal and compared.
 
 mod bayes;
+pub mod layers;
 mod platt;
+mod relearn;
+mod symmetric;
 
 pub use bayes::{BayesLogistic, Belief, FULL_MAX, Feature};
 pub use platt::OnlinePlatt;
+pub use relearn::{Family, Prior};
 
 /// The probability with log-odds `logit`.
 #[must_use]
@@ -30,6 +34,10 @@ const P_MIN: f64 = 1e-9;
 
 /// Log-odds beyond this are as good as certain; `logit` of [`P_MIN`] is -20.7.
 const LOGIT_MAX: f64 = 21.0;
+
+fn bounded(logit: f64) -> f64 {
+    logit.clamp(-LOGIT_MAX, LOGIT_MAX)
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LOGIT_MAX, sigmoid};
+use super::{bounded, sigmoid};
 
 /// `logit(p) = slope * z + intercept`, where `z` is the model's own logit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,10 +111,6 @@ impl OnlinePlatt {
         self.slope = self.slope.clamp(SLOPE_RANGE.0, SLOPE_RANGE.1);
         self.intercept = self.intercept.clamp(-INTERCEPT_MAX, INTERCEPT_MAX);
     }
-}
-
-fn bounded(z: f64) -> f64 {
-    z.clamp(-LOGIT_MAX, LOGIT_MAX)
 }
 
 #[cfg(test)]

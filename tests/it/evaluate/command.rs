@@ -58,11 +58,13 @@ fn a_log_of_others_is_evaluated() {
     let usual = [
         "ipw",
         "snipw",
-        "ipw-clip=10",
+        "ipw-clip",
         "dm",
         "dr",
-        "dr-clip=10",
+        "dr-clip",
         "sndr",
+        "switch-dr",
+        "dr-os",
     ];
     assert_eq!(names[..9], usual);
     let value = |name: &str| {

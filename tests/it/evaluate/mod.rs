@@ -7,6 +7,7 @@
 
 mod command;
 mod obp;
+mod own;
 
 use std::path::PathBuf;
 

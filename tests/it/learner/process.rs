@@ -17,7 +17,7 @@ const KILLS: u32 = 50;
 async fn data(dir: &Path) {
     let mut world = World::new(&offers("hold_minutes = 0"));
     let mut dice = Dice(11);
-    for i in 0..1_200 {
+    for i in 0..600 {
         let shows = world.show(i, |asked| asked.placements[0].count = 2);
         for shows in &shows {
             world.event(i, EventType::Impression, shows);
@@ -96,5 +96,5 @@ async fn killed_fifty_times_with_the_real_signal_it_learns_the_same() {
     assert_eq!(rebuilt["same"], true, "{rebuilt}");
     assert_eq!(rebuilt["digest"], last["digest"]);
     let showings = last["events"]["learnt"].as_u64().unwrap();
-    assert!(showings > 2_000, "{last}");
+    assert!(showings > 1_000, "{last}");
 }

@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{ANSWER_BYTES_MAX, Failure, Fate};
-use crate::drive::WrongUse;
-use crate::drive::message::{Answer, Ask, Event, Receipt};
+use crate::WrongUse;
+use crate::visit::message::{Answer, Ask, Event, Receipt};
 
 #[derive(Clone, Debug)]
 pub struct Client {

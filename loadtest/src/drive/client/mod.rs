@@ -7,8 +7,9 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::message::{Answer, Ask, Event, Receipt};
-use super::{Door, WrongUse};
+use super::Door;
+use crate::WrongUse;
+use crate::visit::message::{Answer, Ask, Event, Receipt};
 
 /// How long to wait for an answer before it counts as lost; the SDK waits as long for events.
 const ANSWER_MS_MAX: u64 = 10_000;

@@ -4,32 +4,48 @@
 //! page, and the page reports it in batches as the SDK makes them: orders at once, the rest when there is
 //! a pause. Triggers gather from phase to phase. Nothing waits for real time: a day passes in a moment.
 
-use super::courier::{Courier, Stopped};
 use super::message::{
     Answer, Appointment, Ask, Event, Instant, Money, Offer, PHASES, Person, PlacementAsk, Trigger,
 };
 use super::page::{AGAIN_MS, ETA_SLIPS, HABITS, PHASE_MS, PLACEMENTS};
 use super::visitor::{Reaction, Visitor};
 
+/// Carries a visit's requests to the server.
+pub trait Line {
+    /// Why a visit cannot go on.
+    type Stopped;
+
+    /// A decision; `None` where there will be none.
+    async fn decide(
+        &mut self,
+        visit: usize,
+        phase: &'static str,
+        ask: &Ask<'_>,
+    ) -> Result<Option<Answer>, Self::Stopped>;
+
+    /// Sends events, which may be more than one request takes, or none.
+    async fn record(&mut self, visit: usize, events: Vec<Event>) -> Result<(), Self::Stopped>;
+}
+
 /// Leads one visitor through the phases; false if time was up before the end.
-pub async fn walk(
+pub async fn walk<L: Line>(
     visitor: &Visitor<'_>,
     placements: &[String],
-    courier: &mut Courier<'_>,
+    line: &mut L,
     mut go_on: impl FnMut() -> bool,
-) -> Result<bool, Stopped> {
+) -> Result<bool, L::Stopped> {
     let mut visit = Visit::new(visitor, placements);
     for (index, phase) in PHASES.into_iter().enumerate() {
         if !go_on() {
             return Ok(false);
         }
         visit.enter(index);
-        visit.ask_and_show(courier, None).await?;
-        visit.use_page(courier).await?;
+        visit.ask_and_show(line, None).await?;
+        visit.use_page(line).await?;
         if phase == "feedback" {
-            visit.close(courier).await?;
+            visit.close(line).await?;
         }
-        visit.leave(courier).await?;
+        visit.leave(line).await?;
     }
     Ok(true)
 }
@@ -162,22 +178,22 @@ impl<'a> Visit<'a> {
         }
     }
 
-    async fn ask_and_show(
+    async fn ask_and_show<L: Line>(
         &mut self,
-        courier: &mut Courier<'_>,
+        line: &mut L,
         only: Option<Vec<String>>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), L::Stopped> {
         let (number, phase) = (self.visitor.number, self.phase());
         let ask = self.ask(only.as_deref());
-        let answer = courier.decide(number, phase, &ask).await?;
+        let answer = line.decide(number, phase, &ask).await?;
         match answer {
-            Some(answer) => self.show(courier, &answer).await,
+            Some(answer) => self.show(line, &answer).await,
             None => Ok(()),
         }
     }
 
     /// Puts the offers on the page and lets the visitor react.
-    async fn show(&mut self, courier: &mut Courier<'_>, answer: &Answer) -> Result<(), Stopped> {
+    async fn show<L: Line>(&mut self, line: &mut L, answer: &Answer) -> Result<(), L::Stopped> {
         self.empty.clear();
         for placement in &answer.placements {
             if placement.offers.is_empty() {
@@ -189,20 +205,20 @@ impl<'a> Visit<'a> {
         }
         for placement in &answer.placements {
             for offer in &placement.offers {
-                self.react(courier, &answer.decision_id, &placement.id, offer)
+                self.react(line, &answer.decision_id, &placement.id, offer)
                     .await?;
             }
         }
         Ok(())
     }
 
-    async fn react(
+    async fn react<L: Line>(
         &mut self,
-        courier: &mut Courier<'_>,
+        line: &mut L,
         decision: &str,
         placement: &str,
         offer: &Offer,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), L::Stopped> {
         let reaction = self.visitor.reaction(self.phase(), placement, offer);
         if reaction >= Reaction::Seen {
             self.about(decision, "viewable", offer, None);
@@ -222,11 +238,11 @@ impl<'a> Visit<'a> {
         if offer.content.action.kind == "order" {
             self.about(decision, "order", offer, offer.price.clone());
             // The page waits for the order to be on disk, and sends what is pending along with it.
-            self.flush(courier).await?;
+            self.flush(line).await?;
         }
         if reaction >= Reaction::Converted {
             self.about(decision, "conversion", offer, offer.price.clone());
-            self.flush(courier).await?;
+            self.flush(line).await?;
         }
         if reaction == Reaction::Reversed {
             let regretted = self.event(decision, "reversal", offer, offer.price.clone());
@@ -237,7 +253,7 @@ impl<'a> Visit<'a> {
 
     /// What the visitor does with the page besides; empty placements are asked for again when it may
     /// have opened the way for an offer, all of them when the arrival slips.
-    async fn use_page(&mut self, courier: &mut Courier<'_>) -> Result<(), Stopped> {
+    async fn use_page<L: Line>(&mut self, line: &mut L) -> Result<(), L::Stopped> {
         let mut used = false;
         for (share, trigger, element) in HABITS[self.index] {
             let mut dice = self.visitor.dice(&[self.phase(), trigger]);
@@ -262,11 +278,11 @@ impl<'a> Visit<'a> {
             (false, false) => return Ok(()),
         };
         self.pass(AGAIN_MS);
-        self.ask_and_show(courier, again).await
+        self.ask_and_show(line, again).await
     }
 
     /// The end of the visit: a rating, another look at what it opens, and second thoughts.
-    async fn close(&mut self, courier: &mut Courier<'_>) -> Result<(), Stopped> {
+    async fn close<L: Line>(&mut self, line: &mut L) -> Result<(), L::Stopped> {
         let mut dice = self.visitor.dice(&["rating"]);
         if dice.chance(0.7) {
             let happy = self.visitor.delay_seconds < 1_800 && !self.visitor.care.open_issue;
@@ -282,14 +298,14 @@ impl<'a> Visit<'a> {
                 rating: Some(rating),
                 ..Event::default()
             });
-            self.ask_and_show(courier, None).await?;
+            self.ask_and_show(line, None).await?;
         }
         let regretted = std::mem::take(&mut self.regretted);
-        courier.record(self.visitor.number, regretted).await
+        line.record(self.visitor.number, regretted).await
     }
 
     /// The page goes out of view: dwell and whatever is pending go out in a last batch.
-    async fn leave(&mut self, courier: &mut Courier<'_>) -> Result<(), Stopped> {
+    async fn leave<L: Line>(&mut self, line: &mut L) -> Result<(), L::Stopped> {
         let dwell = self
             .visitor
             .dice(&[self.phase(), "dwell"])
@@ -299,12 +315,12 @@ impl<'a> Visit<'a> {
             dwell_ms: Some((dwell * 1_000.0) as u32),
             ..Event::default()
         });
-        self.flush(courier).await
+        self.flush(line).await
     }
 
-    async fn flush(&mut self, courier: &mut Courier<'_>) -> Result<(), Stopped> {
+    async fn flush<L: Line>(&mut self, line: &mut L) -> Result<(), L::Stopped> {
         let pending = std::mem::take(&mut self.pending);
-        courier.record(self.visitor.number, pending).await
+        line.record(self.visitor.number, pending).await
     }
 
     fn about(&mut self, decision: &str, kind: &'static str, offer: &Offer, value: Option<Money>) {

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::WrongUse;
+use super::dice::Dice;
 use super::message::Value;
+use crate::WrongUse;
 
 /// What the server takes from one customer; one file is for one server, so more is a mistake.
 const FEATURES_MAX: usize = 64;
@@ -14,6 +15,9 @@ const FEATURES_MAX: usize = 64;
 const CUSTOMERS_MAX: usize = 1_000_000;
 /// Ids of visits and events are made of a customer's; the server takes 128 characters.
 const ID_CHARS_MAX: usize = 64;
+
+/// As many as it takes for a server's caches to see a different one each time.
+const MADE_UP: usize = 10_000;
 
 /// A row of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +61,44 @@ pub fn read_file(
     let file = std::fs::File::open(path)
         .map_err(|e| WrongUse(format!("failed to open {}: {e}", path.display())))?;
     read(file, columns, limit).with_context(|| format!("failed to read {}", path.display()))
+}
+
+/// Customers when there is no file: a cable operator's, with the columns that the demo catalog knows.
+pub fn made_up(seed: u64) -> Vec<Customer> {
+    let customers = (0..MADE_UP).map(|number| {
+        let id = format!("made-up-{number}");
+        let mut dice = Dice::new(seed, &[&id]);
+        let yes = |yes: bool| if yes { "Yes" } else { "No" };
+        let tenure = dice.whole(0, 72);
+        let charges = (dice.between(18.0, 120.0) * 20.0).round() / 20.0;
+        let words = [
+            ("gender", dice.pick(&["Female", "Male"])),
+            ("Partner", yes(dice.chance(0.48))),
+            ("Dependents", yes(dice.chance(0.3))),
+            ("InternetService", dice.pick(&["DSL", "Fiber optic", "No"])),
+            ("OnlineSecurity", yes(dice.chance(0.3))),
+            ("TechSupport", yes(dice.chance(0.3))),
+            ("StreamingTV", yes(dice.chance(0.4))),
+            (
+                "Contract",
+                dice.pick(&["Month-to-month", "One year", "Two year"]),
+            ),
+            ("PaperlessBilling", yes(dice.chance(0.6))),
+        ];
+        let numbers = [
+            ("SeniorCitizen", f64::from(u8::from(dice.chance(0.16)))),
+            ("tenure", f64::from(tenure)),
+            ("MonthlyCharges", charges),
+            ("TotalCharges", charges * f64::from(tenure)),
+        ];
+        let words = words.map(|(name, word)| (name.to_owned(), Value::Text(word.to_owned())));
+        let numbers = numbers.map(|(name, n)| (name.to_owned(), Value::Number(n)));
+        Customer {
+            features: words.into_iter().chain(numbers).collect(),
+            id,
+        }
+    });
+    customers.collect()
 }
 
 fn read(
@@ -150,6 +192,16 @@ mod tests {
         );
         assert!(customers.iter().all(|c| !c.features.contains_key("Churn")));
         assert_eq!(parse(text, Some(1)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn made_up_customers_are_many_and_the_same() {
+        let customers = made_up(7);
+        assert_eq!(customers, made_up(7));
+        assert_ne!(customers[0].features, made_up(8)[0].features);
+        let ids: HashSet<&str> = customers.iter().map(|c| c.id.as_str()).collect();
+        assert_eq!(ids.len(), MADE_UP);
+        assert!(customers.iter().all(|c| c.features.len() == 13));
     }
 
     #[test]

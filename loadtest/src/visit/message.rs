@@ -113,6 +113,12 @@ pub struct PlacementAsk<'a> {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Answer {
     pub decision_id: String,
+    /// The question's own id.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// What scored, as `name@version`.
+    #[serde(default)]
+    pub model: String,
     pub placements: Vec<Placement>,
     #[serde(default)]
     pub degraded: Vec<String>,
@@ -139,6 +145,9 @@ pub struct Offer {
     pub rank: u32,
     pub price: Option<Money>,
     pub token: String,
+    /// Absent where the caller may not see it.
+    #[serde(default)]
+    pub propensity: Option<f64>,
     pub content: Content,
 }
 

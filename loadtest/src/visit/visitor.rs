@@ -220,7 +220,7 @@ fn some(dice: &mut Dice, share: f64, of: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::message::{Action, Content};
+    use crate::visit::message::{Action, Content};
 
     fn customers(n: usize) -> Vec<Customer> {
         let customer = |i| Customer {
@@ -237,6 +237,7 @@ mod tests {
             rank: 1,
             price: None,
             token: "t".into(),
+            propensity: None,
             content: Content {
                 action: Action { kind: kind.into() },
             },

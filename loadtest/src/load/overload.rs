@@ -1,0 +1,187 @@
+//! `loadtest overload`: what becomes of a server that is asked for many times what it can do.
+
+use anyhow::Context;
+
+use super::args::{Output, Shape, Target, Time};
+use super::plan::{Pace, Phase, Plan};
+use super::report::{Phase as Found, Report, Run};
+use super::run::of_round;
+use super::source::Scenario;
+use super::subject::{Extra, Subject};
+use super::tally::total;
+
+/// The load before and after, as a share of capacity: busy, and not at its limit.
+const BASE: f64 = 0.9;
+/// Callers do not queue for each other's connections: there are as many as a crowd has.
+const CONNECTIONS: u32 = 4_096;
+/// How many times the base's p99 still counts as recovered.
+const RECOVERED: f64 = 2.0;
+
+/// Ask for many times what the server can do, and see what it still does.
+///
+/// Measures capacity (or takes --capacity), then sends 0.9 of it, the overload, and 0.9 again. A request
+/// that finds no connection free is not sent and counts as `backlog full`: it is the generator's.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: loadtest overload --offerd target/release/offerd --times 10 --pin-server 0 --pin 1"
+)]
+pub struct Args {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    shape: Shape,
+    #[command(flatten)]
+    output: Output,
+    /// How many times its capacity.
+    #[arg(long, default_value_t = 10.0)]
+    times: f64,
+    /// Requests per second that it can do; measured where it is not told.
+    #[arg(long)]
+    capacity: Option<f64>,
+    /// How long before, during and after.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s")]
+    lasts: Time,
+}
+
+/// Runs the command.
+pub async fn run(args: &Args) -> anyhow::Result<bool> {
+    if !(1.0..=1_000.0).contains(&args.times) {
+        anyhow::bail!(crate::WrongUse("--times may be 1 to 1000".to_owned()));
+    }
+    let mut report = Report::new("overload");
+    let mut shape = args.shape.clone();
+    shape.scenario = Scenario::Decisions;
+    report.machine.scheduling = shape.settle_in()?;
+    let cast = shape.cast()?;
+    let subject = Subject::find(&args.target, &Extra::default()).await?;
+    let plan = |phases| Plan {
+        phases,
+        spread: shape.spread,
+        seed: shape.seed,
+        requests_max: None,
+    };
+    let capacity = match args.capacity {
+        Some(capacity) => capacity,
+        None => {
+            let warm_up = Phase::warm_up(Pace::Saturate, shape.warm_up.0);
+            let measured = Phase::new("capacity", Pace::Saturate, args.lasts.0);
+            let plan = plan(vec![warm_up, measured]);
+            let load = shape.load(&args.target, &subject, &cast, plan, "capacity")?;
+            report.take(&load, 1).await?.phases[1].goodput()
+        }
+    };
+    // Every request finds a connection or is not sent: no caller waits behind another one's.
+    shape.connections.get_or_insert(CONNECTIONS);
+    shape.backlog = 1;
+    let base = Pace::PerSecond(capacity * BASE);
+    let phases = vec![
+        Phase::warm_up(base, shape.warm_up.0),
+        Phase::new("base", base, args.lasts.0),
+        Phase::new(
+            "overload",
+            Pace::PerSecond(capacity * args.times),
+            args.lasts.0,
+        ),
+        Phase::new("recovery", base, args.lasts.0),
+    ];
+    let load = shape.load(
+        &args.target,
+        &subject,
+        &of_round(&cast, 2),
+        plan(phases),
+        "offerd",
+    )?;
+    let run = report.take(&load, 1).await?.clone();
+    let begins: Vec<f64> = load
+        .plan
+        .begins_ns()
+        .iter()
+        .map(|ns| *ns as f64 / 1e6)
+        .collect();
+    find_out(&mut report, &run, capacity, &begins)?;
+    report.notes.extend(subject.notes.iter().cloned());
+    subject.stop().await?;
+    let wrong: u64 = run.phases.iter().map(|p| total(&p.counts.wrong)).sum();
+    args.output.give(report)?;
+    Ok(wrong == 0)
+}
+
+fn find_out(
+    report: &mut Report,
+    run: &Run,
+    capacity: f64,
+    begins_ms: &[f64],
+) -> anyhow::Result<()> {
+    let phase = |name: &str| run.phase(name).context("the plan has it");
+    let (base, over, after) = (phase("base")?, phase("overload")?, phase("recovery")?);
+    let p99 = |phase: &Found| phase.latency().us(0.99);
+    let not_sent = |phase: &Found| {
+        phase
+            .counts
+            .failed
+            .get("backlog full")
+            .copied()
+            .unwrap_or(0)
+    };
+    let mut tell = |name: &str, value: f64| {
+        report.figures.insert(name.to_owned(), value);
+    };
+    tell("capacity, per second", capacity);
+    tell("overload: goodput / capacity", over.goodput() / capacity);
+    tell(
+        "overload: sent / capacity",
+        over.counts.sent as f64 / over.seconds / capacity,
+    );
+    let decided = over.counts.answered + total(&over.counts.refused);
+    tell(
+        "overload: share refused of what was sent",
+        total(&over.counts.refused) as f64 / decided.max(1) as f64,
+    );
+    tell("overload: accepted p99 / p99 before", p99(over) / p99(base));
+    tell(
+        "overload: refusals p99, ms",
+        over.counts.refusals.us(0.99) / 1e3,
+    );
+    if let (Some(decision), Some(all)) = (base.cpu_us, over.cpu_us) {
+        let refused = total(&over.counts.refused) as f64;
+        let spent = all * decided as f64 - decision * over.counts.answered as f64;
+        if refused > 0.0 {
+            tell(
+                "overload: processor time of a refusal / decision",
+                spent.max(0.0) / refused / decision,
+            );
+        }
+    }
+    let step = run.step_ms;
+    let at = |ms: f64| (ms / step).round() as usize;
+    let overload = run
+        .timeline
+        .get(at(begins_ms[2])..at(begins_ms[3]))
+        .unwrap_or_default();
+    if let Some(first) = overload.iter().position(|point| point.refused > 0) {
+        tell(
+            "overload: time to the first refusal, ms, at most",
+            (first + 1) as f64 * step,
+        );
+    }
+    let later = run.timeline.get(at(begins_ms[3])..).unwrap_or_default();
+    let well = |point: &super::report::Point| {
+        point.refused == 0 && point.failed == 0 && point.p99_us as f64 <= p99(base) * RECOVERED
+    };
+    let bad = later
+        .iter()
+        .rposition(|point| point.answered > 0 && !well(point));
+    tell(
+        "recovery: time until all is as before, ms, at most",
+        bad.map_or(1, |at| at + 2) as f64 * step,
+    );
+    tell("recovery: p99 / p99 before", p99(after) / p99(base));
+    if not_sent(over) > 0 {
+        let share = over.share(not_sent(over)) * 100.0;
+        report.notes.push(format!(
+            "{share:.0} % of the overload found no connection free and was not sent: \
+             more --connections or several generators send more"
+        ));
+    }
+    Ok(())
+}
