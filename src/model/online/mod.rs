@@ -14,7 +14,7 @@ mod symmetric;
 
 pub use bayes::{BayesLogistic, Belief, FULL_MAX, Feature};
 pub use platt::OnlinePlatt;
-pub use relearn::{Family, Prior};
+pub use relearn::{Family, FamilyPrior};
 
 /// The probability with log-odds `logit`.
 #[must_use]
