@@ -37,9 +37,10 @@ pub(super) fn each(
 ) -> Result<(), Error> {
     let journal = data.join("journal");
     let mut happened = Happenings::default();
-    read_folder(&journal, &mut |_, entry| match entry.kind() {
-        Some(EntryKind::Conversion | EntryKind::Reversal) => happened.hear(&entry.json),
-        _ => {}
+    read_folder(&journal, &mut |_, entry| {
+        if let Some(EntryKind::Conversion | EntryKind::Reversal) = entry.kind() {
+            happened.hear(&entry.json);
+        }
     })?;
     let mut done = Ok(());
     read_folder(&journal, &mut |_, entry| {

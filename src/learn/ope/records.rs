@@ -66,11 +66,14 @@ pub struct Counts {
 /// What happened to one offer shown, and when (milliseconds since the Unix epoch), where that is told.
 type Happened = [(EventType, Option<i64>)];
 
+/// One offer shown: decision, placement, rank.
+type Showing = (u128, u8, u8);
+
 /// What happened to every offer shown, gathered before the decisions are read, because events come in any
 /// order.
 #[derive(Clone, Debug, Default)]
 pub struct Happenings {
-    of: HashMap<(u128, u8, u8), Vec<(EventType, Option<i64>)>>,
+    of: HashMap<Showing, Vec<(EventType, Option<i64>)>>,
     /// The newest record's time.
     pub newest: Millis,
 }
