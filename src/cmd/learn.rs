@@ -200,7 +200,7 @@ mod fleet {
                 folder.save(learner.state())?;
                 saved_at = Instant::now();
             }
-            std::thread::sleep(IDLE);
+            std::thread::park_timeout(IDLE);
         }
     }
 
