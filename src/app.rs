@@ -22,18 +22,18 @@ use crate::admin::{self, Operator, Parts};
 use crate::config::{Config, ConfigError};
 use crate::control::catalog::Memory;
 use crate::control::{Control, ControlError, Settings, Shipped, stored_catalogs};
-use crate::domain::Millis;
+use crate::domain::{Class, Millis};
 use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
 use crate::learn::learner::run::{Embedded, Source, StartError as LearnerError};
 use crate::learn::learner::streams::Fleet;
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
-use crate::serve::admission::Admission;
+use crate::serve::admission::{self, Admission};
 use crate::serve::auth::Auth;
 use crate::serve::key_file::KeysError;
 use crate::serve::keys::Keys;
-use crate::serve::{self, Public, Service};
+use crate::serve::{self, Front, Public, Service};
 use crate::telemetry::tally::Tallies;
 use crate::telemetry::{self, Metrics};
 
@@ -168,14 +168,14 @@ impl App {
         let control = Arc::new(control);
         let sink = start_sink(&config, &journal)?;
         let learner = start_learner(&config, &journal, &control)?;
-        let render = telemetry::install().map_err(|e| StartError::System(e.to_string()))?;
+        let render = telemetry::install();
         let metrics = Arc::new(Metrics::new());
         let service = Service::new(
             control.live(),
             journal.clone(),
             Arc::clone(&ledger),
             Arc::new(keys),
-            metrics,
+            Arc::clone(&metrics),
             config.decisions.clone(),
             config.tokens.clone(),
         )
@@ -185,7 +185,7 @@ impl App {
             let ready = Arc::clone(&ready);
             Arc::new(move || ready.load(Ordering::Relaxed))
         };
-        let gate = admission.clone();
+        let (gate, watching) = (admission.clone(), admission.clone());
         let doors = Arc::new(Public {
             service: Arc::new(service),
             auth: auth.clone(),
@@ -194,7 +194,6 @@ impl App {
             ready: Arc::clone(&is_ready),
             files: crate::web::file,
         });
-        let upkeep = render.clone();
         let operator = Arc::new(Operator::new(Parts {
             node: config.node.id.clone(),
             control: Arc::clone(&control),
@@ -206,7 +205,11 @@ impl App {
             learner: learner.clone(),
             render: Box::new(move || {
                 telemetry::set("offerd_inflight", gate.in_flight() as f64);
-                render.render()
+                let share = gate.share(Class::Decision);
+                telemetry::set("offerd_admitted_share", share);
+                let wait = gate.wait().as_secs_f64();
+                telemetry::set("offerd_queue_wait_seconds", wait);
+                render.render() + &metrics.render()
             }),
             ready: is_ready,
             who: {
@@ -220,11 +223,12 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (public_address, admin_address) = (public.local_addr(), admin.local_addr());
         let public_stats = public.stats();
-        let public_app = serve::router(Arc::clone(&doors)).merge(grpc(
-            serve::routes(doors),
+        let public_routes = serve::router(Arc::clone(&doors)).merge(grpc(
+            serve::routes(Arc::clone(&doors)),
             serve::SERVICES,
             health_service.clone(),
         )?);
+        let public_app = Front::new(doors, public_routes);
         let admin_app = admin::router(Arc::clone(&operator)).merge(grpc(
             admin::routes(&operator),
             admin::SERVICES,
@@ -238,15 +242,21 @@ impl App {
             spawn("admin", admin.serve(admin_app, stopped(stopping.clone()))),
         ];
         let mut tasks = vec![
+            tokio::spawn({
+                let (watching, stop) = (watching, stopped(stopping.clone()));
+                async move {
+                    tokio::select! {
+                        () = admission::watch(watching) => {}
+                        () = stop => {}
+                    }
+                }
+            }),
             every(EXPIRE_EVERY, stopping.clone(), move || {
                 ledger.expire(serve::now())
             }),
             every(WATCH_EVERY, stopping.clone(), {
                 let control = Arc::clone(&control);
                 move || control.tick(serve::now())
-            }),
-            every(telemetry::UPKEEP, stopping.clone(), move || {
-                upkeep.run_upkeep()
             }),
         ];
         if config.learner.enabled && config.learner.source == Source::Redis {

@@ -3,25 +3,17 @@
 //! Names are an interface: dashboards and alerts of people we do not know read them. Handles are made
 //! once and kept; labels come from enums, never from requests, so that the number of series is fixed.
 
+pub mod durations;
 pub mod models;
 pub mod tally;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use metrics::{
-    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{Counter, counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use crate::domain::{EventType, Exclusion};
-
-/// Bucket bounds of the decision's duration, in seconds: fine around the promise of a millisecond.
-const DECISION_BUCKETS: [f64; 15] = [
-    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025,
-    0.05, 0.1, 0.25, 1.0,
-];
+use self::durations::Durations;
+use crate::domain::{Class, EventType, Exclusion, Lack};
 
 /// What became of a decision as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +42,12 @@ pub enum EventResult {
 /// Handles of everything the data path counts.
 pub struct Metrics {
     /// Last byte of the request read to first byte of the answer handed over.
-    pub decision_duration: Histogram,
+    pub decision_duration: Durations,
     decisions: [Counter; 3],
-    degraded: [Counter; 4],
+    degraded: [Counter; DEGRADED.len()],
     empty: Vec<Counter>,
     events: Vec<[Counter; 4]>,
-    /// Requests turned away before they were parsed, by class.
-    pub shed: [Counter; 3],
+    shed: Vec<Vec<Counter>>,
     /// Tokens refused, by reason.
     pub tokens_rejected: fn(&'static str) -> Counter,
     /// Features that neither the catalog nor the model knows.
@@ -64,7 +55,13 @@ pub struct Metrics {
 }
 
 /// Words of the degraded label, in the order of `Degraded`'s fields.
-const DEGRADED: [&str; 4] = ["model_deadline", "model_failed", "prior_only", "unlogged"];
+const DEGRADED: [&str; 5] = [
+    "model_deadline",
+    "overload",
+    "model_failed",
+    "prior_only",
+    "unlogged",
+];
 
 impl Metrics {
     /// Makes every handle; the recorder must be installed first.
@@ -77,18 +74,21 @@ impl Metrics {
             ["accepted", "duplicate", "rejected", "failed"]
                 .map(|r| counter!("offerd_events_total", "kind" => event.as_str(), "result" => r))
         };
+        let shed = |class: &Class| {
+            let one = |lack: &Lack| counter!("offerd_shed_total", "class" => class.as_str(), "reason" => lack.as_str());
+            Lack::ALL.iter().map(one).collect()
+        };
         let empty = Exclusion::ALL
             .iter()
             .map(|r| counter!("offerd_no_offer_total", "reason" => r.as_str()))
             .collect();
         Metrics {
-            decision_duration: histogram!("offerd_decision_duration_seconds"),
+            decision_duration: Durations::default(),
             decisions,
             degraded: DEGRADED.map(|d| counter!("offerd_degraded_total", "what" => d)),
             empty,
             events: EventType::ALL.iter().map(result).collect(),
-            shed: ["conversions", "decisions", "other"]
-                .map(|c| counter!("offerd_shed_total", "class" => c, "reason" => "in_flight")),
+            shed: Class::ALL.iter().map(shed).collect(),
             tokens_rejected: |reason| counter!("offerd_token_rejected_total", "reason" => reason),
             features_ignored: counter!("offerd_features_ignored_total"),
         }
@@ -99,6 +99,15 @@ impl Metrics {
         self.decisions[outcome as usize].increment(1);
     }
 
+    /// What the recorder behind the facade does not render: to be put behind its page.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.decision_duration.render(
+            "offerd_decision_duration_seconds",
+            "last byte of the request read to first byte of the answer handed over",
+        )
+    }
+
     /// Counts what an answer had to leave out.
     pub fn degraded(&self, words: impl Iterator<Item = &'static str>) {
         for word in words {
@@ -106,6 +115,11 @@ impl Metrics {
                 self.degraded[i].increment(1);
             }
         }
+    }
+
+    /// Counts a request that was turned away before it was parsed.
+    pub fn shed(&self, class: Class, lack: Lack) {
+        self.shed[class as usize][lack as usize].increment(1);
     }
 
     /// Counts a placement that stayed empty.
@@ -126,31 +140,22 @@ impl Default for Metrics {
 }
 
 /// Installs the recorder behind the `metrics` facade. Once per process: later calls give the first.
-///
-/// # Errors
-/// When a bucket list is empty, which the constants rule out.
-pub fn install() -> Result<PrometheusHandle, BuildError> {
+#[must_use]
+pub fn install() -> PrometheusHandle {
     // Held throughout: of two that begin at once, the second must get the handle of the first.
     static HANDLE: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut handle = HANDLE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*handle {
-        return Ok(handle.clone());
+        return handle.clone();
     }
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            Matcher::Full("offerd_decision_duration_seconds".into()),
-            &DECISION_BUCKETS,
-        )?
-        .build_recorder();
+    // It has no histograms, so there are no buffers that somebody would have to empty.
+    let recorder = PrometheusBuilder::new().build_recorder();
     let installed = handle.insert(recorder.handle()).clone();
     if metrics::set_global_recorder(recorder).is_err() {
         tracing::warn!("another recorder counts in this process: the metrics page stays empty");
     }
-    Ok(installed)
+    installed
 }
-
-/// How often the recorder's buffers must be emptied: they grow until they are.
-pub const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Sets a gauge that is read from somebody's status when the page is rendered.
 pub fn set(name: &'static str, value: f64) {
@@ -163,11 +168,6 @@ pub fn set_total(name: &'static str, label: &'static str, word: &'static str, va
 }
 
 fn describe() {
-    describe_histogram!(
-        "offerd_decision_duration_seconds",
-        Unit::Seconds,
-        "last byte of the request read to first byte of the answer handed over"
-    );
     for (name, help) in [
         ("offerd_decisions_total", "decisions by outcome"),
         (
@@ -185,7 +185,7 @@ fn describe() {
         ),
         (
             "offerd_shed_total",
-            "requests turned away before they were parsed, by class",
+            "requests turned away before they were parsed, by class and reason",
         ),
         (
             "offerd_token_rejected_total",
@@ -216,6 +216,14 @@ fn describe() {
     }
     for (name, help) in [
         ("offerd_inflight", "requests being answered"),
+        (
+            "offerd_admitted_share",
+            "part of the decisions that is let in, 1 without overload",
+        ),
+        (
+            "offerd_queue_wait_seconds",
+            "how long a ready task waited for its turn, at least",
+        ),
         ("offerd_epoch", "number of the snapshot that serves"),
         ("offerd_journal_bytes", "bytes of the journal on disk"),
         ("offerd_journal_segments", "segment files of the journal"),

@@ -59,11 +59,11 @@ fn encode(c: &mut Criterion) {
     let snapshot = support::by_model("propensity-forest");
     let request = support::request(1);
     let mut scratch = Scratch::default();
-    let decision = decide(&snapshot, &request, &Facts::default(), &mut scratch);
+    decide(&snapshot, &request, &Facts::default(), &mut scratch);
+    let (scratch, decision) = (&scratch, scratch.decision());
     let offers = decision.choices.len();
     assert!(offers > 0, "an empty answer would measure little");
-    let mut slots = Vec::new();
-    let views = Views::new(&snapshot, &snapshot.model, &request, &mut slots);
+    let views = Views::of(&snapshot, &request, scratch);
     let from = || Answering {
         snapshot: &snapshot,
         request: &request,

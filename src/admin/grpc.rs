@@ -15,7 +15,7 @@ use super::operator::{Learning, Operator, Place};
 use super::problem::Problem;
 use crate::control::ControlError;
 use crate::control::catalog::EntryDiff;
-use crate::control::registry::{ModelInfo, Push, Signature, Stage};
+use crate::control::registry::{Insist, ModelInfo, Push, Signature, Stage};
 use crate::learn::learner::run::Progress;
 
 /// Bytes of one message: a model with its manifest.
@@ -177,10 +177,9 @@ impl ModelService for Door {
                 manifest,
                 artifact: &asked.artifact,
                 signature: signature.as_ref(),
-                by: &by,
                 stage,
                 percent: asked.percent,
-                confirmed: asked.confirm,
+                insist: Insist::new(asked.confirm, asked.force, Some(&asked.reason), &by)?,
             };
             let now = (operator.parts().now)();
             Ok::<_, Problem>(operator.parts().control.push(&push, now)?)
@@ -196,13 +195,16 @@ impl ModelService for Door {
         &self,
         request: Request<v1::StageModelRequest>,
     ) -> Result<Response<v1::StageModelResponse>, Status> {
+        let by = request.metadata().clone().into_headers();
         let (operator, asked) = self.enter(request)?;
+        let by = actor(&operator, &by);
         let stage = word(&asked.stage)?;
         let staged = waiting(move || {
             let (name, version) = (&asked.name, &asked.version);
             let now = (operator.parts().now)();
             let control = &operator.parts().control;
-            control.stage(name, version, stage, asked.percent, asked.confirm, now)
+            let insist = Insist::new(asked.confirm, asked.force, Some(&asked.reason), &by)?;
+            control.stage(name, version, stage, asked.percent, insist, now)
         });
         let staged = staged.await?.map_err(Problem::from)?;
         Ok(Response::new(v1::StageModelResponse {

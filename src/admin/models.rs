@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::http::{Answer, waiting};
 use super::operator::Operator;
 use super::problem::Problem;
-use crate::control::registry::{Push, Signature, Stage};
+use crate::control::registry::{Insist, Push, Signature, Stage};
 
 /// Bytes of a pushed model with its manifest and the boundaries between them.
 const MODEL_BYTES_MAX: usize = 69 << 20;
@@ -55,6 +55,9 @@ struct PushQuery {
     percent: Option<f64>,
     #[serde(default)]
     confirm: bool,
+    #[serde(default)]
+    force: bool,
+    reason: Option<String>,
 }
 
 async fn push(
@@ -77,10 +80,9 @@ async fn push(
             manifest,
             artifact: &files.artifact,
             signature: signature.as_ref(),
-            by: &by,
             stage,
             percent: query.percent,
-            confirmed: query.confirm,
+            insist: Insist::new(query.confirm, query.force, query.reason.as_deref(), &by)?,
         };
         let now = (operator.parts().now)();
         Ok::<_, Problem>(operator.parts().control.push(&push, now)?)
@@ -96,11 +98,15 @@ struct StageBody {
     percent: Option<f64>,
     #[serde(default)]
     confirm: bool,
+    #[serde(default)]
+    force: bool,
+    reason: Option<String>,
 }
 
 async fn stage(
     State(operator): State<Arc<Operator>>,
     path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let Path((name, version)) = path?;
@@ -110,10 +116,12 @@ async fn stage(
         ))
     })?;
     let stage = word(&asked.stage)?;
+    let by = actor(&operator, &headers);
     let staged = waiting(move || {
         let now = (operator.parts().now)();
         let control = &operator.parts().control;
-        control.stage(&name, &version, stage, asked.percent, asked.confirm, now)
+        let insist = Insist::new(asked.confirm, asked.force, asked.reason.as_deref(), &by)?;
+        control.stage(&name, &version, stage, asked.percent, insist, now)
     });
     Ok(Json(staged.await??).into_response())
 }

@@ -11,9 +11,12 @@ use serde::Serialize;
 use crate::control::catalog::Mistake;
 use crate::control::registry::StageError;
 use crate::control::{ControlError, replay::ReplayFailure};
+use crate::learn::ope::gate::{Outcome, Verdict};
 
 /// Kinds of problem that a later call can mend.
 const HELD: &str = "urn:offerd:problem:model_held";
+const NOT_BETTER: &str = "urn:offerd:problem:not_better";
+const INCONCLUSIVE: &str = "urn:offerd:problem:inconclusive";
 const STAGE: &str = "urn:offerd:problem:stage_refused";
 
 /// A refusal.
@@ -31,6 +34,9 @@ pub struct Problem {
     /// What it is about, such as `golden[3].probability` or `artifact.trees[0].left[7]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<Cow<'static, str>>,
+    /// What the log says of a model that did not become live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Box<Verdict>>,
     /// Every mistake of a refused catalog.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mistakes: Vec<Mistake>,
@@ -50,6 +56,7 @@ impl Problem {
             status: status.as_u16(),
             detail,
             field: None,
+            gate: None,
             mistakes: Vec::new(),
         }
     }
@@ -150,6 +157,21 @@ impl From<ControlError> for Problem {
                 "the model is stored and waits for confirmation; the one that serves goes on",
                 detail,
             ),
+            ControlError::Gate { verdict, .. } => Problem {
+                kind: match verdict.outcome {
+                    Outcome::NotBetter => NOT_BETTER,
+                    Outcome::Pass | Outcome::Inconclusive => INCONCLUSIVE,
+                },
+                gate: Some(verdict),
+                ..Problem::new(
+                    StatusCode::CONFLICT,
+                    INCONCLUSIVE,
+                    "the model is stored and does not become live; the one that serves goes on",
+                    detail,
+                )
+            },
+            ControlError::Reason(_) => Problem::malformed(detail).about("reason"),
+            ControlError::Log(_) => Problem::internal(detail),
             ControlError::Stage(StageError::Percent(_)) => {
                 Problem::malformed(detail).about("percent")
             }

@@ -1,7 +1,10 @@
 //! `offerd model …`: look into a model's files, and score rows with them, without any server.
 
+mod cost;
+
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -42,7 +45,7 @@ pub enum Command {
         #[arg(long, hide = true)]
         leaves: Option<PathBuf>,
     },
-    /// Show a model's features, their importance, and its size.
+    /// Show a model's features, their importance, its size, and what it costs a decision on this machine.
     #[command(
         after_help = "Example: offerd model inspect --artifact model.txt --manifest manifest.json"
     )]
@@ -136,7 +139,8 @@ pub fn run(command: &Command) -> ExitCode {
     };
     match result {
         Ok(output) => {
-            println!("{}", output.trim_end());
+            // Whoever reads it may have seen enough (`| head -3`): that is no failure.
+            let _ = writeln!(io::stdout(), "{}", output.trim_end());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -294,8 +298,12 @@ fn described(model: &Model) -> Value {
                     "splits": importance.splits, "gain": importance.gain, "weight": importance.weight })
         })
         .collect();
+    let cost: Vec<Value> = (cost::measure(model).iter())
+        .map(|cost| json!({ "candidates": cost.candidates, "us": cost.us }))
+        .collect();
     json!({ "model": manifest.label(), "format": manifest.format, "size": size(model),
-            "golden": manifest.golden.len(), "features": features })
+            "golden": manifest.golden.len(), "features": features,
+            "cost_on_this_machine": { "per_call": cost, "rows": cost::source(model), "debug_build": cfg!(debug_assertions) } })
 }
 
 /// How much a feature matters, as far as the file tells.
@@ -379,6 +387,21 @@ fn shown(model: &Model) -> String {
             writeln!(out, "a weighted sum of {n} features and {crosses} crosses")
         }
     };
+    let costs = cost::measure(model);
+    let costs = costs
+        .iter()
+        .map(|c| format!("{} in {:.1} us", c.candidates, c.us));
+    let _ = writeln!(
+        out,
+        "scores candidates on this machine: {} (median, over {}{})",
+        costs.collect::<Vec<_>>().join(", "),
+        cost::source(model),
+        if cfg!(debug_assertions) {
+            ", in a slow debug build"
+        } else {
+            ""
+        }
+    );
     let mut rows: Vec<_> = model
         .manifest
         .features

@@ -23,6 +23,7 @@ use crate::domain::{Entry, EntryKind, Millis};
 use crate::journal::Journal;
 use crate::journal::disk::RealDisk;
 use crate::learn::learner::{self, Learnt};
+use crate::learn::ope::gate::Verdict;
 use crate::model::Model;
 use crate::telemetry;
 use crate::telemetry::tally::Tallies;
@@ -81,6 +82,20 @@ pub enum ControlError {
         /// What speaks against it.
         why: String,
     },
+    /// The version is stored, and the log does not show that it would earn as much as the live one.
+    #[error("{model} does not become live: {verdict}")]
+    Gate {
+        /// Which version.
+        model: String,
+        /// What the log says.
+        verdict: Box<Verdict>,
+    },
+    /// Somebody forces without saying why.
+    #[error("to force a version past the gate give a reason, at most {0} characters")]
+    Reason(usize),
+    /// The log could not be read, so nothing can be judged.
+    #[error("failed to read the log to judge the model on: {0}")]
+    Log(std::io::Error),
     /// The model never gives a probability, or reading it panicked.
     #[error("{0}")]
     Useless(String),
@@ -417,7 +432,7 @@ pub(super) fn list(tallies: &Tallies, model: &LiveModel) {
 }
 
 /// What was learnt, for a snapshot's catalog and models.
-fn posterior(inner: &Inner, snapshot: &Snapshot) -> Option<Arc<Posterior>> {
+pub(super) fn posterior(inner: &Inner, snapshot: &Snapshot) -> Option<Arc<Posterior>> {
     let learnt = inner.learnt.as_ref()?;
     if !snapshot.catalog.learning.enabled {
         return None;

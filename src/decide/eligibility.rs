@@ -93,7 +93,7 @@ fn objection(
     {
         return Some(Exclusion::OutsideDaypart);
     }
-    if creative_for(offer, request.channel, request.locale, default_locale).is_none() {
+    if !has_creative(offer, request.channel, request.locale, default_locale) {
         return Some(Exclusion::ChannelUnsupported);
     }
     if !triggered(offer, request) {
@@ -140,6 +140,24 @@ impl Daypart {
     }
 }
 
+/// Whether there is any creative that [`creative_for`] would take: asked of every offer, answered with
+/// the first that will do.
+fn has_creative(
+    offer: &Offer,
+    channel: Channel,
+    locale: Option<&str>,
+    default_locale: &str,
+) -> bool {
+    offer.creatives.iter().any(|creative| {
+        let Some(tag) = creative.locale.as_deref() else {
+            return creative.channels.has_channel(channel);
+        };
+        creative.channels.has_channel(channel)
+            && (locale.is_some_and(|locale| same_language(tag, locale))
+                || same_language(tag, default_locale))
+    })
+}
+
 /// The offer's creative for a channel and locale: the exact locale, else its language, else the
 /// catalog's default locale or its language, else one that fits any.
 #[must_use]
@@ -166,16 +184,24 @@ pub fn creative_for(
     best.map(|(i, _)| CreativeIx(u16::try_from(i).expect("a catalog limit")))
 }
 
+fn language(tag: &str) -> &[u8] {
+    let tag = tag.as_bytes();
+    let end = tag.iter().position(|b| matches!(b, b'-' | b'_'));
+    &tag[..end.unwrap_or(tag.len())]
+}
+
+fn same_language(a: &str, b: &str) -> bool {
+    language(a).eq_ignore_ascii_case(language(b))
+}
+
 /// 3 for the same tag, 2 for a creative of the tag's language, 1 for another region of it, 0 else.
 fn closeness(creative: Option<&str>, wanted: &str) -> u8 {
     let Some(creative) = creative else { return 0 };
-    let language = |tag: &str| tag.split(['-', '_']).next().map_or(0, str::len);
-    let (c, w) = (language(creative), language(wanted));
     if creative.eq_ignore_ascii_case(wanted) {
         3
-    } else if !creative[..c].eq_ignore_ascii_case(&wanted[..w]) {
+    } else if !same_language(creative, wanted) {
         0
-    } else if c == creative.len() {
+    } else if language(creative).len() == creative.len() {
         2
     } else {
         1

@@ -100,20 +100,15 @@ pub struct Views<'a> {
 }
 
 impl<'a> Views<'a> {
-    /// Binds the request's features once, to the model that decided; `slots` is a buffer for that.
-    pub fn new(
-        snapshot: &'a Snapshot,
-        model: &'a LiveModel,
-        request: &'a Request<'a>,
-        slots: &'a mut Vec<u16>,
-    ) -> Views<'a> {
-        inputs::bind_slots(&model.features, request, slots);
-        let clock = inputs::Clock::at(request.at, &snapshot.catalog.time_zone);
+    /// The request as it was seen by the decision that is in `scratch`, which bound its features to the
+    /// model that decided.
+    #[must_use]
+    pub fn of(snapshot: &'a Snapshot, request: &'a Request<'a>, scratch: &'a Scratch) -> Views<'a> {
         Views {
-            model,
+            model: snapshot.decided_by(&scratch.decision),
             request,
-            slots,
-            clock,
+            slots: &scratch.slots,
+            clock: scratch.clock,
         }
     }
 

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 
 use super::posterior::{Belief, Posterior};
@@ -56,7 +57,7 @@ pub struct DecisionRecord<'a> {
     pub test: bool,
     /// False where the customer withholds measurement: then nothing about the customer is written.
     pub measured: bool,
-    /// What the deadline left room for: `full`, `prior` or `nothing`.
+    /// What there was room for: `full`, `prior` (the deadline was near), `overload` or `nothing`.
     #[serde(borrow)]
     pub effort: Cow<'a, str>,
     /// What was asked.
@@ -221,7 +222,8 @@ pub struct PlacementRecord<'a> {
     #[serde(borrow)]
     pub no_offer_reason: Option<Cow<'a, str>>,
     /// The policy that drew.
-    pub policy: Option<String>,
+    #[serde(borrow)]
+    pub policy: Option<Cow<'a, str>>,
     /// Probability of this slate in this order.
     pub joint_propensity: f64,
     /// Every offer looked at; where there are more than [`LISTED_MAX`], the slate and the
@@ -334,6 +336,7 @@ impl<'a> DecisionRecord<'a> {
             effort: match request.effort {
                 Effort::Full => "full",
                 Effort::PriorOnly => "prior",
+                Effort::Overload => "overload",
                 Effort::Nothing => "nothing",
             }
             .into(),
@@ -370,6 +373,7 @@ impl<'a> DecisionRecord<'a> {
             match &*self.effort {
                 "full" => Effort::Full,
                 "prior" => Effort::PriorOnly,
+                "overload" => Effort::Overload,
                 "nothing" => Effort::Nothing,
                 _ => return Err(ReplayError::Field("effort")),
             },
@@ -661,7 +665,7 @@ fn placements<'a>(
         no_offer_reason: p.no_offer.map(|r| r.as_str().into()),
         policy: p
             .placement
-            .map(|ix| catalog.placements[usize::from(ix.0)].explorer.to_string()),
+            .map(|ix| (&*catalog.placements[usize::from(ix.0)].policy).into()),
         joint_propensity: p.joint,
         excluded: counted(decision.candidates_of(p)),
         candidates: listed(decision.candidates_of(p), decision.choices_of(p))
@@ -776,6 +780,7 @@ fn counted(all: &[Candidate]) -> Vec<(Cow<'static, str>, u32)> {
 /// RFC 3339 with milliseconds, UTC; the epoch for instants outside the calendar.
 #[must_use]
 pub fn rfc3339(at: Millis) -> String {
-    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
-    format!("{instant:.3}")
+    // A third of what formatting it takes.
+    const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    PRINTER.timestamp_to_string(&jiff::Timestamp::from_millisecond(at.0).unwrap_or_default())
 }

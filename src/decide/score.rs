@@ -53,7 +53,11 @@ pub(super) fn fill(
             false
         }
         Some(_) if request.effort != Effort::Full => {
-            scratch.decision.degraded.model_deadline = true;
+            let degraded = &mut scratch.decision.degraded;
+            match request.effort {
+                Effort::Overload => degraded.overload = true,
+                _ => degraded.model_deadline = true,
+            }
             false
         }
         Some(scorer) => {

@@ -53,6 +53,12 @@ pub(super) struct Runner {
 }
 
 impl Scratch {
+    /// The decision made last.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
     /// Forgets the last decision and prepares what every placement of this one shares.
     pub(super) fn begin(
         &mut self,

@@ -188,6 +188,8 @@ pub struct Placement {
     pub count_max: u8,
     /// How it explores.
     pub explorer: Explorer,
+    /// The same as records tell it, such as `softmax(0.25,0.05)`.
+    pub policy: Box<str>,
     /// Offers that may compete here, ascending.
     pub offers: Vec<OfferIx>,
 }

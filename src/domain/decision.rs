@@ -9,6 +9,8 @@ use super::{CreativeIx, DecisionId, Exclusion, OfferIx, PlacementIx, Propensity}
 pub struct Degraded {
     /// The deadline left no room for the model; the prior scored.
     pub model_deadline: bool,
+    /// Too much came at once for the model; the prior scored.
+    pub overload: bool,
     /// The model gave something that is not a probability; the prior scored.
     pub model_failed: bool,
     /// No model is live; the prior scored.
@@ -22,6 +24,7 @@ impl Degraded {
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         [
             (self.model_deadline, "model_deadline"),
+            (self.overload, "overload"),
             (self.model_failed, "model_failed"),
             (self.prior_only, "prior_only"),
             (self.unlogged, "unlogged"),

@@ -30,16 +30,19 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let v = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            v >> 96,
-            v >> 80 & 0xFFFF,
-            v >> 64 & 0xFFFF,
-            v >> 48 & 0xFFFF,
-            v & 0xFFFF_FFFF_FFFF
-        )
+        let digits = hex(self.0);
+        let mut text = [b'-'; 36];
+        // Groups of 8, 4, 4, 4 and 12 digits, each but the first behind a dash.
+        for (from, to) in [
+            (0..8, 0),
+            (8..12, 9),
+            (12..16, 14),
+            (16..20, 19),
+            (20..32, 24),
+        ] {
+            text[to..to + from.len()].copy_from_slice(&digits[from]);
+        }
+        f.write_str(std::str::from_utf8(&text).expect("digits and dashes are ASCII"))
     }
 }
 
@@ -105,8 +108,27 @@ pub struct SubjectKey(pub u128);
 
 impl fmt::Display for SubjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.write_str(std::str::from_utf8(&hex(self.0)).expect("digits are ASCII"))
     }
+}
+
+/// The 32 hexadecimal digits: every answer and record has some of these, and `{:032x}` takes ten times
+/// as long.
+fn hex(value: u128) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, byte) in text
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip(value.to_be_bytes())
+    {
+        *pair = [
+            DIGITS[usize::from(byte >> 4)],
+            DIGITS[usize::from(byte & 15)],
+        ];
+    }
+    text
 }
 
 /// An offer's index in the catalog of one snapshot.
@@ -131,6 +153,8 @@ mod tests {
         let id = DecisionId::v7(Millis(1_763_730_000_000), u128::MAX);
         let text = id.to_string();
         assert_eq!(text.parse(), Ok(id));
+        assert_eq!(text, "019aa680-0880-7fff-bfff-ffffffffffff");
+        assert_eq!(SubjectKey(id.0).to_string(), text.replace('-', ""));
         assert_eq!(&text[14..15], "7", "version");
         assert!("89ab".contains(&text[19..20]), "variant");
         for bad in [

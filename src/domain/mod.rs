@@ -3,6 +3,7 @@
 //! Everything here is a plain value. Rules are checked once, when a value is made; nothing here
 //! reads a clock, rolls dice or knows that a network exists.
 
+mod class;
 mod decision;
 mod entry;
 mod event;
@@ -14,6 +15,7 @@ mod propensity;
 mod request;
 mod time;
 
+pub use class::{Class, Lack};
 pub use decision::{
     Candidate, Choice, Decision, Degraded, OddInput, Oddity, PlacementDecision, Verdict,
 };

@@ -16,13 +16,15 @@ pub enum FeatureValue<'a> {
 /// A list of short strings: segments, products, skills, stock.
 pub type Lists<'a> = Vec<&'a str>;
 
-/// How much work the deadline leaves room for.
+/// How much work there is room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// Score with the model.
     Full,
     /// The deadline is too near for the model: score with the prior and say so.
     PriorOnly,
+    /// Too much comes at once for the model: score with the prior and say so.
+    Overload,
     /// The deadline has passed: answer every placement with `deadline`.
     Nothing,
 }
@@ -44,7 +46,7 @@ pub struct Request<'a> {
     pub device: Option<&'a str>,
     /// Full path, but shipped apart and never counted or learnt from.
     pub test: bool,
-    /// What the deadline leaves room for.
+    /// What there is room for.
     pub effort: Effort,
     /// The visit.
     pub appointment: Appointment<'a>,

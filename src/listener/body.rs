@@ -1,15 +1,17 @@
 //! Bodies under a deadline: requests that trickle in, answers that nobody reads.
 
-use std::pin::Pin;
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
@@ -42,24 +44,32 @@ pub enum BodyError {
 /// # Errors
 ///
 /// See [`BodyError`]. Whatever had arrived is dropped.
-pub async fn read_body(
-    body: Body,
-    bytes_max: usize,
-    deadline: Instant,
-) -> Result<Bytes, BodyError> {
+pub async fn read_body<B>(body: B, bytes_max: usize, deadline: Instant) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(BodyError::TooLarge);
     }
-    timeout_at(deadline, collect(body, bytes_max))
+    let mut collecting = pin!(collect(body, bytes_max));
+    // Most bodies come with their header: then no timer is made.
+    let there = poll_fn(|cx| Poll::Ready(collecting.as_mut().poll(cx))).await;
+    if let Poll::Ready(read) = there {
+        return read;
+    }
+    timeout_at(deadline, collecting)
         .await
         .unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| BodyError::of(&e))?;
+        let frame = frame.map_err(|e| BodyError::of(&*e.into()))?;
         // Trailers carry nothing we use.
         let Ok(data) = frame.into_data() else {
             continue;
@@ -90,13 +100,13 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
 }
 
 impl BodyError {
-    fn of(error: &axum::Error) -> BodyError {
-        let mut source = std::error::Error::source(error);
-        while let Some(error) = source {
+    fn of(error: &(dyn Error + 'static)) -> BodyError {
+        let mut next = Some(error);
+        while let Some(error) = next {
             if error.is::<Late>() {
                 return BodyError::TooSlow;
             }
-            source = error.source();
+            next = error.source();
         }
         BodyError::Aborted
     }
@@ -196,8 +206,9 @@ impl Framing {
 
 /// A request's body that must keep its pace.
 #[derive(Debug)]
-pub(super) struct RequestBody {
+pub struct RequestBody {
     inner: Incoming,
+    received: Instant,
     pace: Pace,
     /// Made when the body first has to be waited for: most come with their header.
     timer: Option<Pin<Box<Sleep>>>,
@@ -211,12 +222,20 @@ impl RequestBody {
         limits: &ListenerConfig,
         stats: Arc<ListenerStats>,
     ) -> RequestBody {
+        let received = Instant::now();
         RequestBody {
             inner,
-            pace: Pace::new(headers, Instant::now(), limits),
+            received,
+            pace: Pace::new(headers, received, limits),
             timer: None,
             stats,
         }
+    }
+
+    /// When the request's header had been read: it may have waited for its turn since.
+    #[must_use]
+    pub fn received(&self) -> std::time::Instant {
+        self.received.into_std()
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -233,12 +252,12 @@ impl RequestBody {
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
-    type Error = axum::BoxError;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
@@ -267,27 +286,52 @@ impl HttpBody for RequestBody {
 
 /// An answer's body; the request counts as in flight until hyper has taken the last of it.
 #[derive(Debug)]
-pub(super) struct AnswerBody {
-    inner: Body,
+pub(super) struct AnswerBody<B> {
+    inner: Inner<B>,
     request: InFlight,
 }
 
-impl AnswerBody {
-    pub(super) fn new(inner: Body, mut request: InFlight) -> AnswerBody {
+/// The application's body, or ours where it panicked.
+#[derive(Debug)]
+enum Inner<B> {
+    Answer(B),
+    Broken(Full<Bytes>),
+}
+
+impl<B> AnswerBody<B> {
+    pub(super) fn new(body: B, request: InFlight) -> AnswerBody<B> {
+        AnswerBody::of(Inner::Answer(body), request)
+    }
+
+    pub(super) fn broken(body: Full<Bytes>, request: InFlight) -> AnswerBody<B> {
+        AnswerBody::of(Inner::Broken(body), request)
+    }
+
+    fn of(inner: Inner<B>, mut request: InFlight) -> AnswerBody<B> {
         request.waits_for_reader();
         AnswerBody { inner, request }
     }
 }
 
-impl HttpBody for AnswerBody {
+impl<B> HttpBody for AnswerBody<B>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = match &mut self.inner {
+            Inner::Answer(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+            Inner::Broken(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+        };
         match frame {
             Poll::Ready(_) => self.request.waits_for_reader(),
             Poll::Pending => self.request.waits_for_handler(),
@@ -296,17 +340,24 @@ impl HttpBody for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Inner::Answer(body) => body.is_end_stream(),
+            Inner::Broken(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Answer(body) => body.size_hint(),
+            Inner::Broken(body) => body.size_hint(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
 
     /// A body of several frames.
     fn pieces(pieces: &'static [&'static str]) -> Body {

@@ -2,27 +2,27 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
-use tower::{Service, ServiceExt};
 
 use super::activity::{Activity, InFlight, Watched};
 use super::body::{AnswerBody, RequestBody};
-use super::{ListenerConfig, ListenerStats, Peer, Timeout};
+use super::{Answers, ListenerConfig, ListenerStats, Timeout};
 
 /// hyper's builder for both protocols, with every limit set and none left at hyper's "no limit".
 pub(super) fn builder(config: &ListenerConfig) -> Builder<TokioExecutor> {
@@ -60,24 +60,23 @@ pub(super) enum End {
 }
 
 /// Serves one connection until it closes, a timer cuts it, or `shutdown` has drained it.
-pub(super) async fn serve<S>(
+pub(super) async fn serve<S: Answers>(
     stream: TcpStream,
     service: PerConnection<S>,
     builder: Arc<Builder<TokioExecutor>>,
     mut shutdown: watch::Receiver<()>,
-) -> End
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-{
+    draining: Arc<AtomicBool>,
+) -> End {
     let activity = service.activity.clone();
     let (config, stats) = (service.config.clone(), service.stats.clone());
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
-    // Borrowed, not moved: while this receiver lives, the drain waits for this connection.
+    // Borrowed, not moved: while this receiver lives, the drain waits for this connection. It is polled
+    // once, to have this task woken; then a look at the flag is enough, and spares every request a lock.
     let mut shutdown = pin!(shutdown.changed());
+    let mut listening = false;
     let mut timer = pin!(sleep_until(activity.instant(config.first_byte_ms)));
+    let mut timer_set = false;
     // When the connection is cut, once it has been asked to close.
     let mut closing: Option<(u64, Timeout)> = None;
 
@@ -87,7 +86,9 @@ where
                 return Poll::Ready(End::Closed);
             }
             let now = activity.now();
-            if closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
+            let heard = !listening && shutdown.as_mut().poll(cx).is_ready();
+            listening = true;
+            if closing.is_none() && (heard || draining.load(Relaxed)) {
                 closing = Some((now.saturating_add(config.drain_ms_max), Timeout::Drain));
                 connection.as_mut().graceful_shutdown();
                 continue;
@@ -122,7 +123,14 @@ where
             let next = activity.instant(next);
             if next < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(next);
+                timer_set = false;
             }
+            // Once polled it wakes this task at its deadline, and not before.
+            let due = activity.instant(now) >= timer.deadline();
+            if timer_set && !due {
+                return Poll::Pending;
+            }
+            timer_set = true;
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -134,42 +142,34 @@ where
 /// What every request of one connection goes through before it reaches the application.
 pub(super) struct PerConnection<S> {
     pub(super) inner: S,
-    pub(super) peer: SocketAddr,
     pub(super) config: Arc<ListenerConfig>,
     pub(super) stats: Arc<ListenerStats>,
     pub(super) activity: Arc<Activity>,
 }
 
-type Answer = Result<Response<AnswerBody>, Infallible>;
+type Answer<B> = Result<Response<AnswerBody<B>>, Infallible>;
 
-impl<S> hyper::service::Service<Request<Incoming>> for PerConnection<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response<AnswerBody>;
+impl<S: Answers> hyper::service::Service<Request<Incoming>> for PerConnection<S> {
+    type Response = Response<AnswerBody<S::Body>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Answer<S::Body>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.stats.requests.fetch_add(1, Relaxed);
         let in_flight = InFlight::begin(self.activity.clone());
-        let (mut head, body) = request.into_parts();
-        head.extensions.insert(Peer(self.peer));
+        let (head, body) = request.into_parts();
         let body = RequestBody::new(body, &head.headers, &self.config, self.stats.clone());
-        let request = Request::from_parts(head, Body::new(body));
-        let answer = self.inner.clone().oneshot(request);
+        let request = Request::from_parts(head, body);
+        let inner = self.inner.clone();
         let stats = self.stats.clone();
         Box::pin(async move {
-            let answer = match unless_panics(answer).await {
-                Some(Ok(answer)) => answer,
+            Ok(match unless_panics(inner.answer(request)).await {
+                Some(answer) => answer.map(|body| AnswerBody::new(body, in_flight)),
                 None => {
                     stats.panics.fetch_add(1, Relaxed);
-                    broken()
+                    broken().map(|body| AnswerBody::broken(body, in_flight))
                 }
-            };
-            Ok(answer.map(|body| AnswerBody::new(body, in_flight)))
+            })
         })
     }
 }
@@ -187,9 +187,9 @@ async fn unless_panics<F: Future>(future: F) -> Option<F::Output> {
 }
 
 /// The answer of a handler that panicked.
-fn broken() -> Response<Body> {
+fn broken() -> Response<Full<Bytes>> {
     const PROBLEM: &str = r#"{"type":"about:blank","title":"internal error","status":500,"detail":"the request met a bug in the server"}"#;
-    let mut answer = Response::new(Body::from(PROBLEM));
+    let mut answer = Response::new(Full::from(PROBLEM));
     *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     answer.headers_mut().insert(
         CONTENT_TYPE,

@@ -19,28 +19,56 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
+use bytes::Bytes;
 use http::{Request, Response};
+use hyper::body::Body as HttpBody;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tower::Service;
+use tower::{Service, ServiceExt};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use activity::Activity;
 use connection::{End, PerConnection};
 use permit::Permits;
 
-pub use body::{BodyError, read_body};
+pub use body::{BodyError, RequestBody, read_body};
 pub use config::{ListenerConfig, ListenerConfigError};
 pub use stats::{ListenerStats, Timeout};
 
-/// The address a request came from; in the extensions of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+/// What answers the requests of a listener.
+///
+/// A `tower` service with bodies of any kind is one, and so is an `axum::Router`. What implements it by
+/// itself spares the boxes that routers put around futures and bodies.
+pub trait Answers: Clone + Send + 'static {
+    /// The answers' bodies.
+    type Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
+
+    /// Answers one request; failing is an answer, too.
+    fn answer(
+        self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+impl<S, B> Answers for S
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    type Body = B;
+
+    async fn answer(self, request: Request<RequestBody>) -> Response<B> {
+        let Ok(answer) = self.oneshot(request).await;
+        answer
+    }
+}
 
 /// Why a listener could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -115,16 +143,16 @@ impl Listener {
     /// after `drain_ms_max` the rest is cut.
     ///
     /// An `axum::Router` is such a service; tonic's `Routes` merge into one.
-    pub async fn serve<S>(self, service: S, shutdown: impl Future<Output = ()>) -> Drained
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-        S: Clone + Send + 'static,
-        S::Future: Send,
-    {
+    pub async fn serve<S: Answers>(
+        self,
+        service: S,
+        shutdown: impl Future<Output = ()>,
+    ) -> Drained {
         let builder = Arc::new(connection::builder(&self.config));
         let permits = Permits::new(self.config.clone(), self.stats.clone());
         let aborted = Arc::new(AtomicU64::new(0));
         let (drain, _) = watch::channel(());
+        let draining = Arc::new(AtomicBool::new(false));
         let mut shutdown = pin!(shutdown);
         loop {
             let (stream, peer) = tokio::select! {
@@ -139,12 +167,12 @@ impl Listener {
             let _ = stream.set_nodelay(true);
             let service = PerConnection {
                 inner: service.clone(),
-                peer,
                 config: self.config.clone(),
                 stats: self.stats.clone(),
                 activity: Arc::new(Activity::new(Instant::now(), self.age())),
             };
-            let serving = connection::serve(stream, service, builder.clone(), drain.subscribe());
+            let (told, draining) = (drain.subscribe(), draining.clone());
+            let serving = connection::serve(stream, service, builder.clone(), told, draining);
             let aborted = aborted.clone();
             tokio::spawn(async move {
                 if serving.await == End::Aborted {
@@ -155,6 +183,7 @@ impl Listener {
         }
         drop(self.socket);
         let open = drain.receiver_count() as u64;
+        draining.store(true, Relaxed);
         // Fails when no connection is left to hear it, which is what we want.
         let _ = drain.send(());
         drain.closed().await;

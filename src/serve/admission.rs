@@ -1,40 +1,32 @@
-//! How much is done at once, and who goes first when that is not enough.
+//! Who is let in, and who goes first when not everybody can be.
 //!
-//! Work beyond what the machine can do only makes everybody late, so it is refused at once and
-//! cheaply. Classes share one limit: each may fill it up to its own share, so that clicks make room for
-//! decisions, and decisions for conversions, which nobody sends twice for nothing.
+//! Work beyond what the machine can do only makes everybody late, so it is refused at once and cheaply, in
+//! two ways. [`Admission::pass`] asks before anything of a request is read: what part of its class is
+//! let in is ruled anew every [`WINDOW`] by how long ready tasks have waited (see [`super::overload`]).
+//! [`Admission::enter`] then takes one of a fixed number of permits for the work itself, which bounds
+//! memory whatever the machine is doing. Clicks make room for decisions, and decisions for
+//! conversions, which nobody sends twice for nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a request is, as to who goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Orders, conversions, reversals, signed contexts: refused last.
-    Conversion,
-    /// Decisions.
-    Decision,
-    /// Impressions, clicks and the rest, which the SDK sends again: refused first.
-    Other,
-}
+use super::overload::{Controller, Ruling, WHOLE, Window};
+use crate::domain::{Class, Lack};
 
-impl Class {
-    /// Every class, in order.
-    pub const ALL: [Class; 3] = [Class::Conversion, Class::Decision, Class::Other];
+/// How often what is let in is ruled anew.
+pub const WINDOW: Duration = Duration::from_millis(50);
 
-    /// The word it goes by in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Class::Conversion => "conversion",
-            Class::Decision => "decision",
-            Class::Other => "other",
-        }
-    }
-}
+/// How often a wait is measured.
+pub const PROBE: Duration = Duration::from_millis(5);
+
+/// A window has at least so many measurements, or it goes on: a process that the machine has put aside for a
+/// moment is not a queue.
+const PROBES_MIN: u32 = 4;
 
 /// How much may be done at once; a section of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +37,13 @@ pub struct AdmissionConfig {
     pub in_flight_max: usize,
     /// Decisions are refused when this part of it is in flight, in percent.
     pub decision_share_percent: usize,
-    /// Impressions, clicks and the rest are refused when this part of it is in flight, in percent.
-    pub other_share_percent: usize,
+    /// Impressions and clicks are refused when this part of it is in flight, in percent.
+    pub click_share_percent: usize,
+    /// Reports are refused when this part of it is in flight, in percent.
+    pub report_share_percent: usize,
+    /// Microseconds that requests may have to wait for their turn before some are refused. More makes
+    /// everybody wait as long in an overload; less takes a burst for one.
+    pub queue_us_target: usize,
 }
 
 impl Default for AdmissionConfig {
@@ -54,7 +51,9 @@ impl Default for AdmissionConfig {
         AdmissionConfig {
             in_flight_max: 1_024,
             decision_share_percent: 90,
-            other_share_percent: 70,
+            click_share_percent: 70,
+            report_share_percent: 50,
+            queue_us_target: 5_000,
         }
     }
 }
@@ -66,11 +65,13 @@ impl AdmissionConfig {
     ///
     /// Names the first one that is not.
     pub fn check(&self) -> Result<(), AdmissionConfigError> {
-        let (decision, other) = (self.decision_share_percent, self.other_share_percent);
+        let (decision, click) = (self.decision_share_percent, self.click_share_percent);
         for (field, found, min, max) in [
             ("in_flight_max", self.in_flight_max, 1, 1 << 20),
             ("decision_share_percent", decision, 1, 100),
-            ("other_share_percent", other, 1, decision),
+            ("click_share_percent", click, 1, decision),
+            ("report_share_percent", self.report_share_percent, 1, click),
+            ("queue_us_target", self.queue_us_target, 100, 1_000_000),
         ] {
             if !(min..=max).contains(&found) {
                 return Err(AdmissionConfigError {
@@ -99,10 +100,12 @@ pub struct AdmissionConfigError {
     pub max: usize,
 }
 
-/// Too much is in flight: 429, or `RESOURCE_EXHAUSTED`.
+/// Too much comes: 503, or `RESOURCE_EXHAUSTED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is busy; retry in {retry_after_s} s")]
 pub struct Overloaded {
+    /// Of what.
+    pub lack: Lack,
     /// For `Retry-After`: from 1 to 5, and not the same for everybody.
     pub retry_after_s: u8,
 }
@@ -117,7 +120,19 @@ pub struct Admission {
 struct Inner {
     limits: [usize; Class::ALL.len()],
     in_flight: AtomicUsize,
-    refused: [AtomicU64; Class::ALL.len()],
+    refused: AtomicU64,
+    /// Requests of this window that came, by class.
+    offered: [AtomicU64; Class::ALL.len()],
+    admitted: AtomicU64,
+    /// What part of each class is let in, of [`WHOLE`].
+    shares: [AtomicU32; Class::ALL.len()],
+    by_prior: AtomicBool,
+    /// The shortest wait of this window, in microseconds; [`u64::MAX`] before the first.
+    wait_us: AtomicU64,
+    /// That of the window before.
+    waited_us: AtomicU64,
+    /// Used once a window, by whoever ends it.
+    controller: Mutex<Controller>,
 }
 
 /// The right to be worked on; given back on drop.
@@ -135,20 +150,49 @@ impl Admission {
     /// Names the first setting that is out of range.
     pub fn new(config: &AdmissionConfig) -> Result<Admission, AdmissionConfigError> {
         config.check()?;
-        let (decision, other) = (config.decision_share_percent, config.other_share_percent);
         // A share rounds up, so that none is nothing.
         let share = |percent: usize| (config.in_flight_max * percent).div_ceil(100);
         let inner = Inner {
-            limits: [config.in_flight_max, share(decision), share(other)],
+            limits: [
+                config.in_flight_max,
+                share(config.decision_share_percent),
+                share(config.click_share_percent),
+                share(config.report_share_percent),
+            ],
             in_flight: AtomicUsize::new(0),
-            refused: Default::default(),
+            refused: AtomicU64::new(0),
+            offered: Default::default(),
+            admitted: AtomicU64::new(0),
+            shares: std::array::from_fn(|_| AtomicU32::new(WHOLE)),
+            by_prior: AtomicBool::new(false),
+            wait_us: AtomicU64::new(u64::MAX),
+            waited_us: AtomicU64::new(0),
+            controller: Mutex::new(Controller::new(config.queue_us_target as u64)),
         };
         Ok(Admission {
             inner: Arc::new(inner),
         })
     }
 
-    /// Lets a request of that class in, or refuses it at once: there is no queue.
+    /// Lets a request of that class be read, or refuses it before it is.
+    ///
+    /// # Errors
+    ///
+    /// Requests wait, and it is not among those of its class that are let in.
+    pub fn pass(&self, class: Class) -> Result<(), Overloaded> {
+        let inner = &self.inner;
+        let share = u64::from(inner.shares[class as usize].load(Relaxed));
+        let n = inner.offered[class as usize].fetch_add(1, Relaxed);
+        // Every so many-th, evenly: the whole part of `n` shares grows by one.
+        let part = |n: u64| n.wrapping_mul(share) / u64::from(WHOLE);
+        if share < u64::from(WHOLE) && part(n + 1) == part(n) {
+            return Err(self.refuse(Lack::Queue));
+        }
+        inner.admitted.fetch_add(1, Relaxed);
+        Ok(())
+    }
+
+    /// Lets a request of that class be worked on, or refuses it at once: there is no queue.
     ///
     /// # Errors
     ///
@@ -164,10 +208,50 @@ impl Admission {
                 inner: inner.clone(),
             });
         }
-        let refused = inner.refused[class as usize].fetch_add(1, Relaxed);
+        Err(self.refuse(Lack::InFlight))
+    }
+
+    fn refuse(&self, lack: Lack) -> Overloaded {
+        let refused = self.inner.refused.fetch_add(1, Relaxed);
         // Spread by hash: those refused together must not come back together.
         let retry_after_s = 1 + (xxh3_64(&refused.to_be_bytes()) % 5) as u8;
-        Err(Overloaded { retry_after_s })
+        Overloaded {
+            lack,
+            retry_after_s,
+        }
+    }
+
+    /// Whether decisions are to be made without the model, because requests wait.
+    #[must_use]
+    pub fn by_prior(&self) -> bool {
+        self.inner.by_prior.load(Relaxed)
+    }
+
+    /// Notes how long a task that was ready has waited for its turn.
+    pub fn waited(&self, wait: Duration) {
+        let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX - 1);
+        self.inner.wait_us.fetch_min(us, Relaxed);
+    }
+
+    /// Ends a window: to be called every [`WINDOW`].
+    pub fn turn(&self) {
+        let inner = &self.inner;
+        let wait_us = Some(inner.wait_us.swap(u64::MAX, Relaxed)).filter(|us| *us < u64::MAX);
+        let window = Window {
+            offered: std::array::from_fn(|i| inner.offered[i].swap(0, Relaxed)),
+            admitted: inner.admitted.swap(0, Relaxed),
+            wait_us,
+        };
+        inner.waited_us.store(wait_us.unwrap_or(0), Relaxed);
+        let mut controller = inner
+            .controller
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Ruling { shares, by_prior } = controller.turn(&window);
+        for (held, share) in inner.shares.iter().zip(shares) {
+            held.store(share, Relaxed);
+        }
+        inner.by_prior.store(by_prior, Relaxed);
     }
 
     /// Requests in flight now.
@@ -176,10 +260,39 @@ impl Admission {
         self.inner.in_flight.load(Relaxed)
     }
 
-    /// How many of that class were refused.
+    /// What part of that class is let in now, 0 to 1.
     #[must_use]
-    pub fn refused(&self, class: Class) -> u64 {
-        self.inner.refused[class as usize].load(Relaxed)
+    pub fn share(&self, class: Class) -> f64 {
+        f64::from(self.inner.shares[class as usize].load(Relaxed)) / f64::from(WHOLE)
+    }
+
+    /// How long ready tasks waited in the last window, at least.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        Duration::from_micros(self.inner.waited_us.load(Relaxed))
+    }
+}
+
+/// Measures how long a ready task waits and rules by it, for as long as it is polled: on the runtime that
+/// answers requests, since it is there that they wait.
+pub async fn watch(admission: Admission) {
+    let mut ticks = tokio::time::interval(PROBE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut window_end = Instant::now() + WINDOW;
+    let mut probes = 0;
+    loop {
+        ticks.tick().await;
+        let ready = Instant::now();
+        // Comes back when everything that was ready before has had its turn.
+        tokio::task::yield_now().await;
+        let now = Instant::now();
+        admission.waited(now - ready);
+        probes += 1;
+        if now >= window_end && probes >= PROBES_MIN {
+            admission.turn();
+            window_end = now + WINDOW;
+            probes = 0;
+        }
     }
 }
 
@@ -208,30 +321,34 @@ mod tests {
     #[test]
     fn the_less_urgent_make_room() {
         let admission = admission(10);
-        let other = fill(&admission, Class::Other);
+        let reports = fill(&admission, Class::Report);
+        let clicks = fill(&admission, Class::Click);
         let decisions = fill(&admission, Class::Decision);
         let conversions = fill(&admission, Class::Conversion);
-        assert_eq!((other.len(), decisions.len(), conversions.len()), (7, 2, 1));
-        assert_eq!(Class::ALL.map(|class| admission.refused(class)), [1, 1, 1]);
-        drop(other);
-        assert_eq!(admission.in_flight(), 3);
-        assert_eq!(fill(&admission, Class::Other).len(), 4);
+        let taken = [&reports, &clicks, &decisions, &conversions].map(Vec::len);
+        assert_eq!(taken, [5, 2, 2, 1]);
+        drop(reports);
+        assert_eq!(admission.in_flight(), 5);
+        assert_eq!(fill(&admission, Class::Click).len(), 2);
     }
 
     #[test]
     fn every_class_gets_in_when_nothing_is_in_flight() {
-        for class in Class::ALL {
-            assert_eq!(fill(&admission(1), class).len(), 1, "{}", class.as_str());
+        for class in Class::ALL.iter().copied() {
+            let admission = admission(1);
+            assert_eq!(fill(&admission, class).len(), 1, "{class}");
+            assert_eq!(admission.pass(class), Ok(()), "{class}");
         }
     }
 
     #[test]
     fn those_refused_come_back_at_different_times() {
         let admission = admission(1);
-        let _permit = admission.enter(Class::Other).unwrap();
+        let _permit = admission.enter(Class::Click).unwrap();
         let mut seen = [0; 7];
         for _ in 0..1_000 {
             let refused = admission.enter(Class::Conversion).unwrap_err();
+            assert_eq!(refused.lack, Lack::InFlight);
             seen[usize::from(refused.retry_after_s)] += 1;
         }
         assert_eq!((seen[0], seen[6]), (0, 0));
@@ -255,14 +372,68 @@ mod tests {
         assert_eq!(admission.in_flight(), 0);
     }
 
+    /// Windows in which a hundred of each class come and somebody always waits so long.
+    fn windows(admission: &Admission, wait: Duration, count: usize) -> [usize; 4] {
+        let mut passed = [0; 4];
+        for _ in 0..count {
+            passed = [0; 4];
+            for class in Class::ALL.iter().copied() {
+                let all = (0..100).map(|_| admission.pass(class));
+                passed[class as usize] = all.filter(Result::is_ok).count();
+            }
+            admission.waited(wait);
+            admission.waited(2 * wait);
+            admission.turn();
+        }
+        passed
+    }
+
     #[test]
-    fn a_share_outside_its_range_is_named() {
+    fn a_queue_that_stands_costs_the_model_then_reports_then_clicks_then_decisions() {
+        let admission = admission(10);
+        let long = Duration::from_millis(50);
+        assert_eq!(windows(&admission, Duration::ZERO, 5), [100; 4]);
+        assert!(!admission.by_prior());
+        assert_eq!(windows(&admission, long, 1), [100; 4]);
+        assert!(admission.by_prior());
+        assert_eq!(admission.wait(), long, "the shortest");
+        let passed: Vec<[usize; 4]> = (0..5).map(|_| windows(&admission, long, 1)).collect();
+        assert_eq!(
+            passed[0], [100; 4],
+            "what holds is ruled when a window ends"
+        );
+        assert_eq!(passed[1], [100, 100, 0, 0]);
+        assert_eq!(passed[2], [100, 0, 0, 0]);
+        assert_eq!(admission.share(Class::Conversion), 1.0);
+        assert_eq!(windows(&admission, Duration::ZERO, 60), [100; 4]);
+        assert!(!admission.by_prior());
+    }
+
+    #[test]
+    fn those_let_in_are_spread_evenly() {
+        let admission = admission(10);
+        windows(&admission, Duration::from_millis(7), 2);
+        let share = admission.share(Class::Click);
+        assert!((0.1..0.9).contains(&share), "{share}");
+        let passed: Vec<bool> = (0..1_000)
+            .map(|_| admission.pass(Class::Click).is_ok())
+            .collect();
+        for piece in passed.chunks(100) {
+            let n = piece.iter().filter(|p| **p).count() as f64;
+            assert!((n - 100.0 * share).abs() <= 1.0, "{n} of {share}");
+        }
+        let refused = admission.pass(Class::Report).map_err(|o| o.lack);
+        assert_eq!(refused, Err(Lack::Queue));
+    }
+
+    #[test]
+    fn a_setting_outside_its_range_is_named() {
         let config = AdmissionConfig {
-            other_share_percent: 91,
+            click_share_percent: 91,
             ..AdmissionConfig::default()
         };
         let error = Admission::new(&config).unwrap_err();
-        let said = "other_share_percent is 91; it must be from 1 to 90";
+        let said = "click_share_percent is 91; it must be from 1 to 90";
         assert_eq!(error.to_string(), said);
     }
 }

@@ -1,7 +1,10 @@
 //! Decisions and events as journal entries: the envelope and the record in it.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 
+use super::json;
 use crate::decide::record::{DecisionRecord, rfc3339};
 use crate::decide::snapshot::Snapshot;
 use crate::domain::{
@@ -9,8 +12,8 @@ use crate::domain::{
     Shown, SubjectKey,
 };
 
-/// The offers a decision shows, as the ledger counts them.
-pub fn shown(snapshot: &Snapshot, decision: &Decision) -> Vec<Shown> {
+/// Puts into `shown` the offers a decision shows, as the ledger counts them.
+pub fn shown(snapshot: &Snapshot, decision: &Decision, shown: &mut Vec<Shown>) {
     let one = |c: &crate::domain::Choice| {
         let offer = snapshot.catalog.offer(c.offer);
         Shown {
@@ -18,14 +21,15 @@ pub fn shown(snapshot: &Snapshot, decision: &Decision) -> Vec<Shown> {
             sells: offer.class.sells(),
         }
     };
-    decision.choices.iter().map(one).collect()
+    shown.clear();
+    shown.extend(decision.choices.iter().map(one));
 }
 
 /// A decision on its way into the journal.
 pub fn decision(
     request: &Request<'_>,
     record: &DecisionRecord<'_>,
-    shown: Vec<Shown>,
+    shown: &[Shown],
     hold_until: Millis,
 ) -> Entry {
     let measured = record.measured;
@@ -36,7 +40,7 @@ pub fn decision(
         decision: Some(request.decision.0),
         route: request.decision.hash64(),
         subject: request.customer.subject.filter(|_| measured).map(|s| s.0),
-        shown,
+        shown: shown.to_vec(),
         hold_until: hold_until.0,
         id: record.id.clone(),
         phase: Some(request.appointment.phase.as_str().into()),
@@ -217,6 +221,19 @@ pub fn event(
     }
 }
 
+thread_local! {
+    /// How long the last record was: about as long as the next one.
+    static EXPECTED: Cell<usize> = const { Cell::new(1_024) };
+}
+
+/// Written once, into a buffer of its size: a record waits in the queue, and must not hold more memory than
+/// it needs.
 fn json(record: &impl Serialize) -> String {
-    serde_json::to_string(record).expect("records are plain data with finite numbers")
+    let mut out = String::with_capacity(EXPECTED.get());
+    json::write(record, &mut out);
+    EXPECTED.set(out.len() + out.len() / 16);
+    if out.capacity() > out.len() + out.len() / 4 {
+        out.shrink_to_fit();
+    }
+    out
 }

@@ -12,12 +12,11 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::admission::Class;
 use super::deadline::{Deadline, grpc_timeout};
-use super::http::{Public, admit, caller, vouch, vouched};
+use super::http::{Public, admit, caller, effort, pass, vouch, vouched};
 use super::service::Asked;
 use super::wire::{DecisionRequest, EventBatch, Problem, Refusal};
-use crate::domain::Effort;
+use crate::domain::{Class, Effort};
 
 /// Bytes of one message: as much as a body over HTTP.
 const MESSAGE_BYTES_MAX: usize = super::http::BODY_BYTES_MAX;
@@ -58,7 +57,10 @@ impl DecisionService for Door {
     ) -> Result<Response<Self::DecideStreamStream>, Status> {
         let public = Arc::clone(&self.0);
         let (metadata, _, messages) = request.into_parts();
-        let answers = messages.map(move |message| decided(&public, &metadata, message?));
+        let answers = messages.map(move |message| {
+            pass(&public, Class::Decision)?;
+            decided(&public, &metadata, message?)
+        });
         Ok(Response::new(Box::pin(answers)))
     }
 }
@@ -81,8 +83,8 @@ fn decided(
     let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
-    let effort =
-        Deadline::new(since, timeout, wait, &public.deadlines).effort(since, &public.deadlines);
+    let deadline = Deadline::new(since, timeout, wait, &public.deadlines);
+    let effort = effort(public, deadline, since);
     if effort == Effort::Nothing {
         return Err(Refusal::DeadlineExceeded.into());
     }
@@ -111,11 +113,8 @@ impl EventService for Door {
         request: Request<v1::RecordRequest>,
     ) -> Result<Response<v1::RecordResponse>, Status> {
         let batch = EventBatch::from(request.into_inner());
-        let class = if batch.urgent() {
-            Class::Conversion
-        } else {
-            Class::Other
-        };
+        let class = batch.class();
+        pass(&self.0, class)?;
         let _permit = admit(&self.0, class)?;
         let response = self.0.service.record(&batch).await.map_err(Problem::from)?;
         Ok(Response::new(response.into()))

@@ -8,29 +8,34 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, ORIGIN,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use axum::{BoxError, Router};
 use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body as HttpBody;
 
-use super::admission::{Admission, Class, Overloaded, Permit};
+use super::admission::{Admission, Overloaded, Permit};
 use super::auth::{Auth, AuthError, Caller};
 use super::cors;
 use super::deadline::{Deadline, DeadlineConfig, grpc_timeout};
+use super::json;
 use super::service::{Asked, Service, Tracked};
 use super::stamp;
 use super::wire::{
     self, Context, ContextRequest, ContextResponse, DecisionRequest, Problem, Refusal,
 };
-use crate::listener::{BodyError, read_body};
+use crate::domain::{Class, Effort, Lack};
+use crate::listener::{BodyError, RequestBody, read_body};
 
 /// Bytes of a public request's body: a hundred events with their tokens, or eight placements with
 /// everything that may be told, fit several times.
@@ -59,13 +64,39 @@ pub struct Public {
 /// A file that comes with the program: content type and bytes.
 pub type File = (&'static str, &'static [u8]);
 
-type Answer = Response<Body>;
+/// An answer, whole: nothing here streams.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A request's body, as the listener gives it or as a router wraps it.
+pub(super) trait Sent: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin {
+    /// When the header was there, as far as is known.
+    fn received(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+impl Sent for RequestBody {
+    fn received(&self) -> Instant {
+        RequestBody::received(self)
+    }
+}
+
+impl Sent for Body {}
+
+/// Bytes of an answer with one offer, and some more.
+const ANSWER_BYTES: usize = 2_048;
+
+/// Where decisions are asked for.
+pub(super) const DECISIONS: &str = "/v1/decisions";
+
+/// Where events are sent.
+pub(super) const EVENTS: &str = "/v1/events";
 
 /// The public port's routes, without gRPC.
 pub fn router(public: Arc<Public>) -> Router {
     Router::new()
-        .route("/v1/decisions", post(decide))
-        .route("/v1/events", post(record))
+        .route(DECISIONS, post(decide_routed))
+        .route(EVENTS, post(record_routed))
         .route("/v1/t/{token}", get(track))
         .route("/v1/context", post(sign_context))
         .route("/livez", get(|| async { text(StatusCode::OK, "alive\n") }))
@@ -81,43 +112,55 @@ pub fn router(public: Arc<Public>) -> Router {
 }
 
 /// Answers preflights, and lets pages of allowed origins read the answers.
-async fn cross_origin(State(public): State<Arc<Public>>, request: Request, next: Next) -> Answer {
-    let headers = request.headers().clone();
-    let preflight = cors::is_preflight(request.method(), &headers);
+async fn cross_origin(
+    State(public): State<Arc<Public>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let preflight = cors::is_preflight(request.method(), request.headers());
     let mut answer = if preflight {
-        empty(StatusCode::NO_CONTENT)
+        empty(StatusCode::NO_CONTENT).into_response()
     } else {
         next.run(request).await
     };
-    cors::allow(&public.auth, &headers, preflight, answer.headers_mut());
+    cors::allow(&public.auth, origin, preflight, answer.headers_mut());
     answer
 }
 
 /// gRPC's clients read no problem JSON: they are told in their own way.
-async fn nothing_here(headers: HeaderMap) -> Answer {
+async fn nothing_here(headers: HeaderMap) -> Response<Body> {
     let kind = headers.get(CONTENT_TYPE);
     if kind.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
         return tonic::Status::unimplemented("this port has no such method").into_http();
     }
-    refuse(&Refusal::NotFound.problem())
+    refuse(&Refusal::NotFound.problem()).into_response()
 }
 
-async fn decide(State(public): State<Arc<Public>>, request: Request) -> Answer {
-    match decided(&public, request).await {
-        Ok(body) => json(StatusCode::OK, body),
-        Err(problem) => refuse(&problem),
+async fn decide_routed(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    decide(&public, request).await
+}
+
+/// Answers `POST /v1/decisions`.
+pub(super) async fn decide(public: &Public, request: http::Request<impl Sent>) -> Answer {
+    match decided(public, request).await {
+        Ok(body) => in_json(StatusCode::OK, body),
+        Err(stop) => stopped(&stop),
     }
 }
 
-async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+async fn decided(public: &Public, request: http::Request<impl Sent>) -> Result<Vec<u8>, Stop> {
     let caller = caller(public, request.headers())?;
     if !caller.may_decide() {
         return Err(Refusal::Unauthenticated.problem().into());
     }
     content_type(request.headers(), &["application/json"])?;
+    pass(public, Class::Decision)?;
     let gpc = request.headers().get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(request.headers()).unwrap_or_default();
-    let arrived = Instant::now();
+    let arrived = request.body().received();
+    let deadline = |said| Deadline::new(arrived, timeout, said, &public.deadlines);
+    in_time(public, Class::Decision, deadline(None))?;
     let body = body(request).await?;
     let since = Instant::now();
     // Only now: senders who dawdle over their bodies must not keep the permits from the others.
@@ -126,16 +169,17 @@ async fn decided(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
     let context = vouched(&message, public)?;
     let vouched = vouch(&mut message, &context)?;
     let wait = message.deadline_ms().and_then(|ms| u32::try_from(ms).ok());
-    let deadline = Deadline::new(arrived, timeout, wait, &public.deadlines);
     let asked = Asked {
         since,
-        effort: deadline.effort(since, &public.deadlines),
+        effort: effort(public, deadline(wait), since),
         gpc,
         believed: caller.is_trusted() || vouched,
         reveal: caller.is_trusted(),
     };
     let answer = public.service.decide(&message, asked, |answer| {
-        serde_json::to_vec(&answer).expect("answers are plain data with finite numbers")
+        let mut out = String::with_capacity(ANSWER_BYTES);
+        json::write(&answer, &mut out);
+        out.into_bytes()
     });
     public
         .service
@@ -176,26 +220,40 @@ fn bad_context(detail: String) -> Problem {
     }
 }
 
-async fn record(State(public): State<Arc<Public>>, request: Request) -> Answer {
-    match recorded(&public, request).await {
-        Ok(body) => json(StatusCode::OK, body),
-        Err(problem) => refuse(&problem),
+async fn record_routed(State(public): State<Arc<Public>>, request: Request) -> Answer {
+    record(&public, request).await
+}
+
+/// Answers `POST /v1/events`.
+pub(super) async fn record(public: &Public, request: http::Request<impl Sent>) -> Answer {
+    match recorded(public, request).await {
+        Ok(body) => in_json(StatusCode::OK, body),
+        Err(stop) => stopped(&stop),
     }
 }
 
 /// No key is asked for: a beacon cannot send one, and the tokens are the proof.
-async fn recorded(public: &Public, request: Request) -> Result<Vec<u8>, Stop> {
+async fn recorded(public: &Public, request: http::Request<impl Sent>) -> Result<Vec<u8>, Stop> {
     content_type(request.headers(), &["application/json", "text/plain", ""])?;
     let body = body(request).await?;
+    pass(public, class_at_a_glance(&body))?;
     let batch = wire::read_events(&body)?;
-    let class = if batch.urgent() {
-        Class::Conversion
-    } else {
-        Class::Other
-    };
-    let _permit = admit(public, class)?;
+    let _permit = admit(public, batch.class())?;
     let response = public.service.record(&batch).await.map_err(Problem::from)?;
     Ok(serde_json::to_vec(&response).expect("plain data"))
+}
+
+/// What a batch is, without parsing it. Where a word stands for something else the batch is taken for more
+/// important than it is, and no harm done.
+fn class_at_a_glance(body: &[u8]) -> Class {
+    let has = |word: &&str| body.windows(word.len()).any(|at| at == word.as_bytes());
+    if ["order", "conversion", "reversal"].iter().any(has) {
+        Class::Conversion
+    } else if has(&"\"token\"") {
+        Class::Click
+    } else {
+        Class::Report
+    }
 }
 
 /// The smallest transparent GIF.
@@ -215,9 +273,10 @@ async fn track(
         Ok(Path(token)) => token,
         Err(rejection) => return refuse(&nothing(rejection.body_text())),
     };
-    let _permit = match admit(&public, Class::Other) {
+    let let_in = pass(&public, Class::Click).and_then(|()| admit(&public, Class::Click));
+    let _permit = match let_in {
         Ok(permit) => permit,
-        Err(stop) => return refuse(&stop),
+        Err(stop) => return stopped(&stop),
     };
     let mut answer = match public.service.track(&token).await {
         Ok(Tracked::Impression) => body_of(StatusCode::OK, "image/gif", PIXEL),
@@ -241,8 +300,8 @@ async fn track(
 
 async fn sign_context(State(public): State<Arc<Public>>, request: Request) -> Answer {
     match signed_context(&public, request).await {
-        Ok(body) => json(StatusCode::OK, body),
-        Err(problem) => refuse(&problem),
+        Ok(body) => in_json(StatusCode::OK, body),
+        Err(stop) => stopped(&stop),
     }
 }
 
@@ -290,7 +349,7 @@ async fn openapi() -> Answer {
         let description = wire::openapi().to_json();
         description.expect("a description is plain data").into()
     });
-    json(StatusCode::OK, DESCRIPTION.clone())
+    in_json(StatusCode::OK, DESCRIPTION.clone())
 }
 
 /// What a page of ours may do: nothing but load and ask its own origin.
@@ -336,66 +395,45 @@ fn names(tags: &HeaderValue, tag: &str) -> bool {
         .any(|each| each == tag || each == "*")
 }
 
-/// A refusal, and how long to stay away.
+/// Why a request is not answered: something is wrong with it, or there is too much.
 #[derive(Debug)]
-pub(super) struct Stop {
-    problem: Box<Problem>,
-    retry_after_s: Option<u8>,
+pub(super) enum Stop {
+    Problem(Box<Problem>),
+    Busy(Overloaded),
 }
 
 impl From<Problem> for Stop {
     fn from(problem: Problem) -> Stop {
-        Stop {
-            problem: Box::new(problem),
-            retry_after_s: None,
-        }
-    }
-}
-
-impl From<Overloaded> for Stop {
-    fn from(overloaded: Overloaded) -> Stop {
-        let problem = Refusal::Overloaded.problem().with_detail(overloaded);
-        Stop {
-            problem: Box::new(problem),
-            retry_after_s: Some(overloaded.retry_after_s),
-        }
+        Stop::Problem(Box::new(problem))
     }
 }
 
 impl From<Stop> for tonic::Status {
     fn from(stop: Stop) -> tonic::Status {
-        (*stop.problem).into()
+        match stop {
+            Stop::Problem(problem) => (*problem).into(),
+            Stop::Busy(overloaded) => {
+                let (code, _) = Refusal::Overloaded.status();
+                let mut status = tonic::Status::new(code, Refusal::Overloaded.title());
+                // What clients with a retry policy go by (gRPC proposal A6).
+                let ms = u32::from(overloaded.retry_after_s) * 1_000;
+                status
+                    .metadata_mut()
+                    .insert("grpc-retry-pushback-ms", ms.into());
+                status
+            }
+        }
     }
 }
 
-/// What can be sent as a refusal.
-trait Refused {
-    fn problem(&self) -> &Problem;
-    fn retry_after_s(&self) -> Option<u8>;
-}
-
-impl Refused for Stop {
-    fn problem(&self) -> &Problem {
-        &self.problem
-    }
-
-    fn retry_after_s(&self) -> Option<u8> {
-        self.retry_after_s
+fn stopped(stop: &Stop) -> Answer {
+    match stop {
+        Stop::Problem(problem) => refuse(problem),
+        Stop::Busy(overloaded) => busy(*overloaded),
     }
 }
 
-impl Refused for Problem {
-    fn problem(&self) -> &Problem {
-        self
-    }
-
-    fn retry_after_s(&self) -> Option<u8> {
-        None
-    }
-}
-
-fn refuse(refused: &impl Refused) -> Answer {
-    let problem = refused.problem();
+fn refuse(problem: &Problem) -> Answer {
     let status = problem.refusal.status().1;
     let mut answer = body_of(status, Problem::CONTENT_TYPE, problem.to_json());
     if problem.refusal == Refusal::Unauthenticated {
@@ -403,11 +441,16 @@ fn refuse(refused: &impl Refused) -> Answer {
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(seconds) = refused.retry_after_s() {
-        answer
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
-    }
+    answer
+}
+
+/// Made once: of these there are many when there is no time.
+fn busy(overloaded: Overloaded) -> Answer {
+    static BODY: LazyLock<Bytes> = LazyLock::new(|| Refusal::Overloaded.problem().to_json().into());
+    let status = Refusal::Overloaded.status().1;
+    let mut answer = body_of(status, Problem::CONTENT_TYPE, BODY.clone());
+    let seconds = HeaderValue::from(u16::from(overloaded.retry_after_s));
+    answer.headers_mut().insert(RETRY_AFTER, seconds);
     answer
 }
 
@@ -422,12 +465,38 @@ pub(super) fn caller(public: &Public, headers: &HeaderMap) -> Result<Caller, Pro
     })
 }
 
+/// Whether a request of that class may be read at all.
+pub(super) fn pass(public: &Public, class: Class) -> Result<(), Stop> {
+    let passed = public.admission.pass(class);
+    passed.map_err(|overloaded| turned_away(public, class, overloaded))
+}
+
 /// The right to be worked on.
 pub(super) fn admit(public: &Public, class: Class) -> Result<Permit, Stop> {
-    public.admission.enter(class).map_err(|overloaded| {
-        public.service.metrics().shed[class as usize].increment(1);
-        overloaded.into()
-    })
+    let entered = public.admission.enter(class);
+    entered.map_err(|overloaded| turned_away(public, class, overloaded))
+}
+
+fn turned_away(public: &Public, class: Class, overloaded: Overloaded) -> Stop {
+    public.service.metrics().shed(class, overloaded.lack);
+    Stop::Busy(overloaded)
+}
+
+/// Refuses what nobody waits for any more, as far as that is known before the body is read.
+fn in_time(public: &Public, class: Class, deadline: Deadline) -> Result<(), Problem> {
+    if deadline.left(Instant::now()).is_zero() {
+        public.service.metrics().shed(class, Lack::Deadline);
+        return Err(Refusal::DeadlineExceeded.problem());
+    }
+    Ok(())
+}
+
+/// What there is room for: what the deadline leaves, or less where requests wait.
+pub(super) fn effort(public: &Public, deadline: Deadline, now: Instant) -> Effort {
+    match deadline.effort(now, &public.deadlines) {
+        Effort::Full if public.admission.by_prior() => Effort::Overload,
+        effort => effort,
+    }
 }
 
 /// Lets in bodies of these content types; the first one is what an error asks for.
@@ -444,7 +513,7 @@ fn content_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
     Err(Refusal::UnsupportedMediaType.problem().with_detail(detail))
 }
 
-async fn body(request: Request) -> Result<Bytes, Problem> {
+async fn body(request: http::Request<impl Sent>) -> Result<Bytes, Problem> {
     let deadline = tokio::time::Instant::now() + BODY_TIME_MAX;
     read_body(request.into_body(), BODY_BYTES_MAX, deadline)
         .await
@@ -458,7 +527,7 @@ async fn body(request: Request) -> Result<Bytes, Problem> {
         })
 }
 
-fn json(status: StatusCode, body: impl Into<Body>) -> Answer {
+fn in_json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     body_of(status, "application/json", body)
 }
 
@@ -467,20 +536,17 @@ fn text(status: StatusCode, body: &'static str) -> Answer {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Body::empty());
+    let mut answer = Response::new(Full::default());
     *answer.status_mut() = status;
     answer
 }
 
-fn body_of(status: StatusCode, kind: &'static str, body: impl Into<Body>) -> Answer {
-    let mut answer = Response::new(body.into());
+fn body_of(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
 

@@ -110,7 +110,7 @@ thread_local! {
 struct Buffers {
     scratch: Scratch,
     facts: Facts,
-    slots: Vec<u16>,
+    shown: Vec<Shown>,
     shadow: ShadowScores,
 }
 
@@ -191,11 +191,13 @@ impl Service {
             let Buffers {
                 scratch,
                 facts,
-                slots,
+                shown,
                 shadow,
             } = buffers;
             let began = Instant::now();
-            let decision = self.make(&snapshot, &request, facts, scratch);
+            self.make(&snapshot, &request, facts, scratch, shown);
+            let scratch = &*scratch;
+            let decision = scratch.decision();
             let by = snapshot.decided_by(decision);
             let model = hash32(&by.label);
             let made = Made {
@@ -209,11 +211,14 @@ impl Service {
                 &decision.choices,
                 &decision.odd_inputs,
             );
-            let logged = self.log(&snapshot, &request, facts, decision, shadow, asked.since);
+            let record = self.record_of(&snapshot, &request, facts, decision, shadow, asked.since);
+            let logged = self.log(&request, &record, shown);
             self.count(decision, logged);
-            let views = Views::new(&snapshot, by, &request, slots);
+            let views = Views::of(&snapshot, &request, scratch);
             let unknown = views.unknown_features() as u64;
-            self.metrics.features_ignored.increment(unknown);
+            if unknown > 0 {
+                self.metrics.features_ignored.increment(unknown);
+            }
             let from = Answering {
                 snapshot: &snapshot,
                 request: &request,
@@ -229,43 +234,46 @@ impl Service {
         })
     }
 
-    /// Decides while the customer's account is held, so that two pages cannot overshoot a cap.
-    fn make<'s>(
+    /// Decides while the customer's account is held, so that two pages cannot overshoot a cap; notes in
+    /// `shown` what the ledger counts.
+    fn make(
         &self,
         snapshot: &Snapshot,
         request: &Request<'_>,
         facts: &mut Facts,
-        scratch: &'s mut Scratch,
-    ) -> &'s Decision {
+        scratch: &mut Scratch,
+        shown: &mut Vec<Shown>,
+    ) {
         facts.exposures.clear();
         let Some(subject) = request.customer.subject else {
-            return decide::decide(snapshot, request, facts, scratch);
+            let decision = decide::decide(snapshot, request, facts, scratch);
+            return entries::shown(snapshot, decision, shown);
         };
         self.ledger.with(subject, request.at, |account| {
             account.facts_into(snapshot.catalog.cap_window_ms, facts);
             let decision = decide::decide(snapshot, request, facts, scratch);
-            if !request.test && !decision.choices.is_empty() {
-                let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
-                account.reserve(
-                    request.decision,
-                    &entries::shown(snapshot, decision),
-                    hold_until,
-                );
+            entries::shown(snapshot, decision, shown);
+            if !request.test {
+                account.reserve(request.decision, shown, self.hold_until(request));
             }
-            decision
-        })
+        });
     }
 
-    /// Queues the record; false where the queue is full.
-    fn log(
+    /// Until when what is answered now counts without having been seen.
+    fn hold_until(&self, request: &Request<'_>) -> Millis {
+        request.at.plus(i64::from(self.decisions.hold_ms))
+    }
+
+    /// What there is to know about a decision, with what the shadow says to it.
+    fn record_of<'a>(
         &self,
-        snapshot: &Snapshot,
-        request: &Request<'_>,
+        snapshot: &'a Snapshot,
+        request: &'a Request<'a>,
         facts: &Facts,
         decision: &Decision,
         shadow: &mut ShadowScores,
         since: Instant,
-    ) -> bool {
+    ) -> DecisionRecord<'a> {
         let decide_us = since.elapsed().as_nanos() as f64 / 1_000.0;
         let mut record = DecisionRecord::new(snapshot, request, facts, decision, decide_us);
         let began = Instant::now();
@@ -284,10 +292,14 @@ impl Service {
                 shadow.odd_inputs(),
             );
         }
-        let hold_until = request.at.plus(i64::from(self.decisions.hold_ms));
-        let shown = entries::shown(snapshot, decision);
+        record
+    }
+
+    /// Queues the record; false where the queue is full.
+    fn log(&self, request: &Request<'_>, record: &DecisionRecord<'_>, shown: &[Shown]) -> bool {
+        let hold_until = self.hold_until(request);
         self.journal
-            .record(entries::decision(request, &record, shown, hold_until))
+            .record(entries::decision(request, record, shown, hold_until))
     }
 
     /// Counts for a version that decided, or scored alongside and chose nothing.

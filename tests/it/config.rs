@@ -140,8 +140,8 @@ fn a_value_outside_its_range_is_refused_by_its_full_path() {
             "admission.in_flight_max is 0; it must be from 1",
         ),
         (
-            "admission.other_share_percent = 91",
-            "admission.other_share_percent is 91; it must be from 1 to 90",
+            "admission.click_share_percent = 91",
+            "admission.click_share_percent is 91; it must be from 1 to 90",
         ),
         (
             "decisions.hold_ms = 999",

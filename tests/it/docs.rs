@@ -152,6 +152,7 @@ fn flags_that_are_mentioned_exist() {
         &["catalog", "check"],
         &["train"],
         &["learn"],
+        &["evaluate"],
         &["replay"],
         &["export"],
         &["model", "score"],

@@ -16,6 +16,8 @@ mod readers;
 mod redis_server;
 mod registry;
 mod server;
+mod simulate;
+mod simulate_week;
 mod simulation;
 mod sink;
 mod train;

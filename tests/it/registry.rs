@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use offerd::app::SHIPPED;
-use offerd::control::registry::{ModelsConfig, Push, Stage};
+use offerd::control::registry::{Insist, ModelsConfig, Push, Stage};
 use offerd::control::replay::Replayer;
 use offerd::control::{Control, Settings};
 use offerd::decide::record::DecisionRecord;
@@ -66,10 +66,11 @@ impl Node {
         let (journal, _) = Journal::open(config, now, &mut |_, _| {}).unwrap();
         let tallies: Arc<Tallies> = Arc::default();
         // A trial reads the journal and decides a thousand times: what is asked here is the swap.
-        let models = ModelsConfig {
+        let mut models = ModelsConfig {
             trial_requests: 0,
             ..ModelsConfig::default()
         };
+        models.gate.enabled = false;
         let settings = Settings {
             memory: offerd::control::catalog::Memory {
                 horizon_ms: i64::MAX,
@@ -106,10 +107,9 @@ impl Node {
             manifest: &manifest,
             artifact: &artifact,
             signature: None,
-            by: "test",
             stage: Some(stage),
             percent: Some(50.0),
-            confirmed: false,
+            insist: Insist::default(),
         };
         self.control.push(&push, offerd::serve::now()).unwrap();
     }
@@ -203,9 +203,14 @@ async fn a_thousand_swaps_under_load() {
     for swap in 0..SWAPS {
         let version = ["a", "b"][swap % 2];
         let now = offerd::serve::now();
-        let staged = node
-            .control
-            .stage("swapped", version, Stage::Live, None, false, now);
+        let staged = node.control.stage(
+            "swapped",
+            version,
+            Stage::Live,
+            None,
+            Insist::default(),
+            now,
+        );
         assert_eq!(staged.unwrap().epoch, first + 1 + swap as u64);
     }
     over.store(true, Ordering::Relaxed);

@@ -18,14 +18,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, Version};
-use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use offerd::listener::{
-    BodyError, Drained, Listener, ListenerConfig, ListenerStats, Peer, Timeout, read_body,
+    BodyError, Drained, Listener, ListenerConfig, ListenerStats, Timeout, read_body,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -121,7 +120,6 @@ fn routes(gate: Arc<Notify>) -> Router {
         .route("/", get(|| async { "hello" }))
         .route("/echo", post(echo))
         .route("/big", get(|| async { vec![b'x'; 64 << 20] }))
-        .route("/peer", get(peer))
         .route("/panic", get(panics))
         .route(
             "/gate",
@@ -141,10 +139,6 @@ async fn echo(request: Request) -> Result<Bytes, StatusCode> {
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyError::Aborted => StatusCode::BAD_REQUEST,
         })
-}
-
-async fn peer(request: Request) -> impl IntoResponse {
-    request.extensions().get::<Peer>().unwrap().0.to_string()
 }
 
 async fn panics() -> &'static str {
@@ -232,13 +226,6 @@ async fn both_protocols_share_one_port() {
     let echo = call_h2(&mut sender, server.url("/echo"), "again").await;
     assert_eq!(echo, (StatusCode::OK, Bytes::from("again")));
     assert_eq!((server.stats.accepted(), server.stats.requests()), (2, 3));
-
-    let address = plain.local_addr().unwrap().to_string();
-    plain
-        .write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
-    answer(&mut plain, &address).await;
 }
 
 #[tokio::test]

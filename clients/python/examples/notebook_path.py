@@ -83,7 +83,12 @@ print(f"{args.name}@{args.version} is {answer['model']['stage']}")
 admin = offerd.Admin(args.url)
 better = found.log_loss < found.logged_log_loss
 if args.promote == "always" or (args.promote == "if-better" and better):
-    answer = admin.promote(args.name, args.version, confirm=True)
-    print(f"{args.name}@{args.version} is {answer['model']['stage']}; back with Admin(url).rollback({args.name!r})")
+    # The server judges it too, on its own log: what it is not sure of becomes live only with a reason.
+    force = "notebook_path.py --promote always" if args.promote == "always" else None
+    try:
+        answer = admin.promote(args.name, args.version, confirm=True, force=force)
+        print(f"{args.name}@{args.version} is {answer['model']['stage']}; back with Admin(url).rollback({args.name!r})")
+    except offerd.OfferdError as error:
+        print(f"not promoted: {error}")
 else:
     print("not promoted: " + ("as asked" if better else "its log-loss is no better than that of the probabilities that were logged"))

@@ -18,7 +18,7 @@ use super::args::{Output, Shape, Target, Time};
 use super::plan::{Pace, Phase, Plan};
 use super::process::{Folder, Redis, free_port};
 use super::proxy::Proxy;
-use super::report::{Report, Run};
+use super::report::{Report, Run, UNDISTURBED};
 use super::run::{of_round, pace};
 use super::subject::{Extra, Subject};
 
@@ -180,7 +180,7 @@ impl Scene {
     ) -> anyhow::Result<bool> {
         let name = match breaks {
             true => self.fault.name().to_owned(),
-            false => format!("{}: undisturbed", self.fault.name()),
+            false => format!("{}{UNDISTURBED}", self.fault.name()),
         };
         let phase = |name| Phase::new(name, args.rate, args.lasts.0);
         let plan = Plan {

@@ -13,7 +13,7 @@ use super::tally::total;
 /// The load before and after, as a share of capacity: busy, and not at its limit.
 const BASE: f64 = 0.9;
 /// Callers do not queue for each other's connections: there are as many as a crowd has.
-const CONNECTIONS: u32 = 1_024;
+const CONNECTIONS: u32 = 4_096;
 /// How many times the base's p99 still counts as recovered.
 const RECOVERED: f64 = 2.0;
 

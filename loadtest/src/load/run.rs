@@ -1,5 +1,7 @@
 //! `loadtest run`: one load, in as many rounds as it takes to trust the figures.
 
+use std::collections::BTreeMap;
+
 use super::args::{Output, Shape, Target, Time};
 use super::floor::{self, Floor};
 use super::generator::Load;
@@ -8,6 +10,10 @@ use super::report::{Report, Run};
 use super::source::{Cast, Scenario};
 use super::subject::{Extra, Subject};
 use super::wire::Door;
+
+/// First in, first out: who never waits never lets the others in.
+const STARVED: &str = "--fifo at full speed: the server's other threads, its journal's among them, may get no \
+                       processor (see degraded)";
 
 /// Visits of one round, so that the next has other ones.
 const VISITS_PER_ROUND: u64 = 1 << 32;
@@ -81,7 +87,12 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
             plan,
             "offerd",
         )?;
+        let before = server_side(&subject).await;
         report.take(&load, round).await?;
+        for (bound, share) in shares(&before, &server_side(&subject).await) {
+            let figure = format!("server side: share within {bound} s, round {round}");
+            report.figures.insert(figure, share);
+        }
         for (door, floor) in &floors {
             let load = args
                 .shape
@@ -93,12 +104,41 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
             report.take(&load, round).await?;
         }
     }
+    if args.rate == Pace::Saturate && args.target.fifo {
+        report.notes.push(STARVED.to_owned());
+    }
     report.notes.extend(subject.notes.iter().cloned());
     report
         .notes
         .extend(floors.iter().flat_map(|(_, floor)| floor.notes.clone()));
     subject.stop().await?;
     Ok(args.output.give(report)?.clean())
+}
+
+/// The server's own histogram of decisions, warm-up included: how many took at most so many seconds.
+async fn server_side(subject: &Subject) -> BTreeMap<String, f64> {
+    let Some(admin) = &subject.admin else {
+        return BTreeMap::new();
+    };
+    let metrics = admin.metrics().await.unwrap_or_default();
+    let buckets = metrics.into_iter().filter_map(|(name, count)| {
+        let bound = name.strip_prefix("offerd_decision_duration_seconds_bucket{le=\"")?;
+        Some((bound.strip_suffix("\"}")?.to_owned(), count))
+    });
+    buckets.collect()
+}
+
+/// Of the decisions between two looks, the share that each bound holds for.
+fn shares(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> Vec<(String, f64)> {
+    let between = |bound: &str| {
+        let count = |of: &BTreeMap<String, f64>| of.get(bound).copied().unwrap_or(0.0);
+        count(after) - count(before)
+    };
+    let all = between("+Inf");
+    let bounds = after.keys().filter(|bound| *bound != "+Inf" && all > 0.0);
+    bounds
+        .map(|bound| (bound.clone(), between(bound) / all))
+        .collect()
 }
 
 /// The same customers with other visits.
@@ -156,6 +196,23 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_of_what_came_between() {
+        let of = |counts: [f64; 3]| {
+            let bounds = ["0.0005", "0.001", "+Inf"].map(str::to_owned);
+            bounds.into_iter().zip(counts).collect::<BTreeMap<_, _>>()
+        };
+        let found = shares(&of([10.0, 10.0, 10.0]), &of([60.0, 109.0, 110.0]));
+        assert_eq!(
+            found,
+            [("0.0005".to_owned(), 0.5), ("0.001".to_owned(), 0.99)]
+        );
+        assert!(
+            shares(&of([1.0; 3]), &of([1.0; 3])).is_empty(),
+            "nothing came"
+        );
+    }
 
     #[test]
     fn rates_are_read() {

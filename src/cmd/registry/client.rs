@@ -81,6 +81,12 @@ impl std::fmt::Display for Refusal {
             Some("urn:offerd:problem:model_held") => {
                 write!(f, "\n  to stage it all the same, add --confirm")
             }
+            Some("urn:offerd:problem:not_better" | "urn:offerd:problem:inconclusive") => {
+                write!(
+                    f,
+                    "\n  try it as canary or shadow, or make it live all the same with --force REASON"
+                )
+            }
             _ => Ok(()),
         }
     }

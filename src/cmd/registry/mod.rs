@@ -52,6 +52,10 @@ pub enum Command {
         /// Stage it although the trial on recent requests speaks against it.
         #[arg(long)]
         confirm: bool,
+        /// Make it live although the log does not show that it earns as much as the live one, for this reason,
+        /// which is written into the journal.
+        #[arg(long, value_name = "REASON")]
+        force: Option<String>,
         /// Where.
         #[command(flatten)]
         server: Server,
@@ -141,12 +145,17 @@ fn done(command: &Command) -> Result<(), Error> {
             stage,
             percent,
             confirm,
+            force,
             server,
         } => {
             let path = format!("/v1/models/{}/{}/stage", model.name, model.version);
             let mut body = json!({ "stage": stage.as_str(), "confirm": confirm });
             if let Some(percent) = percent {
                 body["percent"] = json!(percent);
+            }
+            if let Some(reason) = force {
+                body["force"] = json!(true);
+                body["reason"] = json!(reason);
             }
             let body = body.to_string().into_bytes();
             let headers = vec![("content-type", "application/json".to_owned())];

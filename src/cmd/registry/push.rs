@@ -34,6 +34,10 @@ pub struct Args {
     /// Stage it although the trial on recent requests speaks against it.
     #[arg(long)]
     confirm: bool,
+    /// Make it live although the log does not show that it earns as much as the live one, for this reason,
+    /// which is written into the journal.
+    #[arg(long, value_name = "REASON")]
+    force: Option<String>,
     /// Who pushes, for the list of versions [default: the beginning of the key's digest].
     #[arg(long, value_name = "NAME", env = "OFFERD_ACTOR")]
     by: Option<String>,
@@ -52,6 +56,7 @@ impl Args {
             stage,
             percent: None,
             confirm: false,
+            force: None,
             by: None,
             sign: None,
         }
@@ -102,12 +107,25 @@ pub fn request(args: &Args) -> Result<Sent, Error> {
     if let Some(percent) = args.percent {
         query.push_str(&format!("&percent={percent}"));
     }
+    if let Some(reason) = &args.force {
+        query.push_str(&format!("&force=true&reason={}", in_query(reason)));
+    }
     Ok(Sent {
         label: known.label(),
         path: format!("/v1/models/{}/{}{query}", known.name, known.version),
         headers,
         body: form(&boundary, &parts),
     })
+}
+
+/// A text as a value in a query (RFC 3986).
+fn in_query(text: &str) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
+    let one = |b: u8| match plain(&b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02X}"),
+    };
+    text.bytes().map(one).collect()
 }
 
 fn files(args: &Args) -> Result<(PathBuf, PathBuf), Error> {

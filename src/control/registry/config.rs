@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::Stage;
+use super::gate::GateConfig;
 use super::health::Guardrails;
 
 /// The section `[models]`.
@@ -32,6 +33,8 @@ pub struct ModelsConfig {
     /// Seconds that a process must live for its models to be trusted at the next start. After two in
     /// a row that did not, and did not stop cleanly, the newest is left out. 0 for never.
     pub crash_loop_s: u32,
+    /// When a model may become live.
+    pub gate: GateConfig,
     /// When a new model is taken back without anybody asking.
     pub guardrails: Guardrails,
 }
@@ -48,6 +51,7 @@ impl Default for ModelsConfig {
             trial_slower_max: 5.0,
             trial_fast_us: 100.0,
             crash_loop_s: 60,
+            gate: GateConfig::default(),
             guardrails: Guardrails::default(),
         }
     }
@@ -114,6 +118,9 @@ impl ModelsConfig {
         if self.keys().any(|key| key.is_none()) {
             let problem = "each must be the 32 bytes of an Ed25519 public key in base64";
             return wrong("signing_keys", problem.into());
+        }
+        if let Some(problem) = self.gate.check() {
+            return wrong("gate", problem);
         }
         let rails = &self.guardrails;
         let problem = rails.check();

@@ -11,6 +11,7 @@
 mod apart;
 mod breaker;
 pub mod config;
+pub mod gate;
 pub mod health;
 mod listing;
 mod push;
@@ -25,6 +26,7 @@ mod watch;
 
 pub use breaker::Run;
 pub use config::{ModelsConfig, ModelsConfigError};
+pub use gate::{GateConfig, Insist};
 pub use listing::{Health, ModelInfo, OddInputs};
 pub use push::{Push, Staged};
 pub use signature::{Signature, SignatureError, message};

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::apart::apart;
+use super::gate::{Entry, Insist};
 use super::listing::ModelInfo;
 use super::signature::verify;
 use super::trial::{self, Objection};
 use super::watch::Watch;
 use super::{Signature, Stage, Stages, Trial};
-use crate::control::bind;
 use crate::control::plane::{Control, ControlError, Inner, Models, build_or_prior, list, load};
 use crate::control::state::ModelRef;
 use crate::control::store::{Folder, Pushed};
-use crate::decide::snapshot::Snapshot;
 use crate::domain::Millis;
 use crate::model::Model;
 
@@ -31,14 +30,12 @@ pub struct Push<'a> {
     pub artifact: &'a [u8],
     /// Who vouches for it.
     pub signature: Option<&'a Signature>,
-    /// Who pushes it, for people.
-    pub by: &'a str,
     /// What it should do; the configured stage where nothing is said.
     pub stage: Option<Stage>,
     /// Of a hundred customers, where it becomes the canary; the configured share where nothing is said.
     pub percent: Option<f64>,
-    /// Stage it although the trial objects.
-    pub confirmed: bool,
+    /// Who pushes it, and how much they insist.
+    pub insist: Insist<'a>,
 }
 
 /// What became of a version.
@@ -51,28 +48,40 @@ pub struct Staged {
     /// What the trial measured, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
+    /// What the gate said, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Entry>,
 }
 
 impl<D: Folder> Control<D> {
     /// Proves a model, stores it and stages it.
     ///
     /// In this order: signature, size, manifest, digest, structure, golden rows, fit with the catalog,
-    /// and a trial on recent requests; then it is stored, and then staged.
+    /// and a trial on recent requests; then it is stored; then, where it is to become live, judged on the log
+    /// of the one that is; and then staged.
     ///
     /// # Errors
-    /// Why it was refused, or [`ControlError::Held`] where it is stored and waits for confirmation.
+    /// Why it was refused, or [`ControlError::Held`] where it is stored and waits for confirmation, or
+    /// [`ControlError::Gate`] where it is stored and did not show enough.
     /// What serves goes on serving.
     pub fn push(&self, push: &Push<'_>, now: Millis) -> Result<Staged, ControlError> {
         let path = named(push.name, push.version)?;
         let stage = push.stage.unwrap_or_else(|| self.settings.models.stage());
         let (model, trial, objection) = apart(|| self.prove_and_keep(push, &path, now))??;
-        if let Some(objection) = objection.filter(|_| stage != Stage::Stored && !push.confirmed) {
+        if let Some(objection) =
+            objection.filter(|_| stage != Stage::Stored && !push.insist.confirmed)
+        {
             return Err(self.hold(&path, &objection, now)?);
         }
+        let gate = match stage {
+            Stage::Live => self.pass_gate(&path, &model, push.insist, now)?,
+            Stage::Stored | Stage::Shadow | Stage::Canary => None,
+        };
         let epoch = self.enter(&path, &model, stage, push.percent, now)?;
         Ok(Staged {
             model: self.info_of(&path, &model),
             epoch,
+            gate,
             trial: Some(trial).filter(|t| t.requests > 0),
         })
     }
@@ -99,7 +108,7 @@ impl<D: Folder> Control<D> {
             return Err(ControlError::Useless(useless.to_string()));
         }
         let pushed = Pushed {
-            by: push.by.to_owned(),
+            by: push.insist.by.to_owned(),
             at: now.0,
             signature: push.signature.cloned(),
         };
@@ -137,14 +146,15 @@ impl<D: Folder> Control<D> {
     /// Puts a stored version into a stage; whoever was in it is stored.
     ///
     /// # Errors
-    /// When there is no such version, it cannot serve, it is held, or the change makes no sense.
+    /// When there is no such version, it cannot serve, it is held, it did not show enough to become live, or
+    /// the change makes no sense.
     pub fn stage(
         &self,
         name: &str,
         version: &str,
         stage: Stage,
         percent: Option<f64>,
-        confirmed: bool,
+        insist: Insist<'_>,
         now: Millis,
     ) -> Result<Staged, ControlError> {
         let path = named(name, version)?;
@@ -167,14 +177,19 @@ impl<D: Folder> Control<D> {
         };
         if let Some(objection) = trial
             .objection(&self.settings.models)
-            .filter(|_| !confirmed)
+            .filter(|_| !insist.confirmed)
         {
             return Err(self.hold(&path, &objection, now)?);
         }
+        let gate = match stage {
+            Stage::Live => self.pass_gate(&path, &model, insist, now)?,
+            Stage::Stored | Stage::Shadow | Stage::Canary => None,
+        };
         let epoch = self.enter(&path, &model, stage, percent, now)?;
         Ok(Staged {
             model: self.info_of(&path, &model),
             epoch,
+            gate,
             trial: Some(trial).filter(|t| t.requests > 0),
         })
     }
@@ -197,6 +212,7 @@ impl<D: Folder> Control<D> {
             model: self.info_of(&live, &model),
             epoch,
             trial: None,
+            gate: None,
         })
     }
 
@@ -250,18 +266,7 @@ impl<D: Folder> Control<D> {
 
     /// Binds a model to the catalog and has it decide recent requests.
     fn try_out(&self, model: &Arc<Model>, now: Millis) -> Result<Trial, ControlError> {
-        let live = self.live.load_full();
-        let alone = |model| Snapshot {
-            epoch: live.epoch,
-            salt: live.salt,
-            catalog: Arc::clone(&live.catalog),
-            model,
-            canary: None,
-            shadow: None,
-            posterior: None,
-        };
-        let new = alone(Arc::new(bind::bind(model, &live.catalog)?));
-        let champion = alone(Arc::clone(&live.model));
+        let [new, champion] = self.side_by_side(model)?;
         let count = self.settings.models.trial_requests;
         let records = trial::recent(&self.journal, now, count).unwrap_or_else(|error| {
             tracing::warn!(%error, "failed to read recent requests: the model is not tried on them");
@@ -277,13 +282,24 @@ impl<D: Folder> Control<D> {
         now: Millis,
     ) -> Result<ControlError, ControlError> {
         let why = objection.to_string();
-        let mut inner = self.lock();
-        let mut state = inner.state.clone();
-        state.stages.note(model, why.clone(), now.0);
-        self.store.save(&state)?;
-        inner.state = state;
+        self.note(model, why.clone(), now)?;
         let model = model.to_string();
         Ok(ControlError::Held { model, why })
+    }
+
+    /// Remembers why a version is not in the stage that somebody wanted.
+    pub(super) fn note(
+        &self,
+        model: &ModelRef,
+        why: String,
+        now: Millis,
+    ) -> Result<(), ControlError> {
+        let mut inner = self.lock();
+        let mut state = inner.state.clone();
+        state.stages.note(model, why, now.0);
+        self.store.save(&state)?;
+        inner.state = state;
+        Ok(())
     }
 
     fn enter(

@@ -19,6 +19,13 @@ use crate::model::digest;
 
 const NOW: Millis = Millis(1_763_830_800_000);
 
+/// These journals are empty, so the gate can tell nothing of a second version.
+const INSIST: Insist<'_> = Insist {
+    confirmed: false,
+    force: Some("the stages are tested, not the gate"),
+    by: "ann",
+};
+
 /// What comes with the program.
 const SHIPPED: Shipped = Shipped {
     catalog: include_str!("../../../catalog/demo.toml"),
@@ -183,10 +190,9 @@ fn push<D: Folder>(
         manifest: &manifest,
         artifact: artifact.as_bytes(),
         signature: None,
-        by: "ann",
         stage: Some(stage),
         percent: None,
-        confirmed: false,
+        insist: INSIST,
     };
     control.push(&push, NOW)
 }
@@ -233,7 +239,7 @@ fn dying_in_a_push_leaves_the_old_or_the_new() {
 #[test]
 fn dying_while_staging_or_rolling_back_leaves_the_old_or_the_new() {
     let stage = |c: &Control<Mortal>| {
-        let staged = c.stage("m", "stored", Stage::Live, None, false, NOW);
+        let staged = c.stage("m", "stored", Stage::Live, None, INSIST, NOW);
         staged.map(drop)
     };
     check(stage, "m@1", "m@stored");
@@ -328,7 +334,7 @@ fn stages_are_told_with_who_and_when() {
         ("ann", "2025-11-22T17:00:00.000Z")
     );
     assert!(told[2].health.is_some() && told[3].health.is_none());
-    let unknown = control.stage("m", "../../x", Stage::Live, None, false, NOW);
+    let unknown = control.stage("m", "../../x", Stage::Live, None, INSIST, NOW);
     assert!(matches!(unknown, Err(ControlError::Identifier(_))));
     // The same name with other content is refused, and nothing changes.
     let epoch = control.live.load().epoch;
@@ -339,10 +345,9 @@ fn stages_are_told_with_who_and_when() {
         manifest: &manifest,
         artifact: artifact.as_bytes(),
         signature: None,
-        by: "",
         stage: None,
         percent: None,
-        confirmed: false,
+        insist: INSIST,
     };
     assert!(matches!(
         control.push(&other, NOW),

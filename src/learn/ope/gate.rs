@@ -5,7 +5,9 @@
 //! worth believing. Anything else is a refusal, and "we cannot tell" is one: the log says how many more
 //! rows it would take.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::Serialize;
 
 use super::estimate::{deviation, mean};
 use super::interval::Betting;
@@ -26,8 +28,7 @@ vocabulary! {
 }
 
 /// What the evidence must show.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
     /// How much less than the champion it may earn, as a share of what the champion does.
     pub margin: f64,
@@ -260,6 +261,33 @@ impl Comparison {
             champion: mean(&values(|s| s.value(&s.champion, |r| r.3))),
             difference: mean(&differences),
             standard_error: deviation(&differences) / (slates.len() as f64).sqrt(),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Comparison {
+            rows,
+            conversions,
+            new,
+            champion,
+            ..
+        } = self.all;
+        write!(
+            f,
+            "{}: over {rows} slates with {conversions} conversions it earns {new:.2} a slate and the live one \
+             {champion:.2}; the lower bound of the difference is {:.2}, needed above {:.2}",
+            self.outcome,
+            self.lower,
+            0.0 - self.margin
+        )?;
+        for short in &self.short {
+            write!(f, "; {short}")?;
+        }
+        match self.more_rows {
+            Some(more) => write!(f, "; about {more} more slates would tell"),
+            None => Ok(()),
         }
     }
 }

@@ -24,8 +24,9 @@ use crate::domain::{DecisionId, EventType, Millis, NameHash, OfferIx, Phase, Req
 pub struct Scope {
     /// When the log is read; ages are counted back from here.
     pub now: Millis,
-    /// After so long nothing more is expected of a showing, in milliseconds.
-    pub window_ms: i64,
+    /// After so long nothing more is expected of a showing, in milliseconds; the catalog's windows where
+    /// nothing is said.
+    pub window_ms: Option<i64>,
     /// A showing younger than that counts where so large a share of conversions has usually come by
     /// its age, and then what it earned is divided by the share. 1: only closed windows count.
     pub completion_min: f64,
@@ -62,20 +63,14 @@ pub struct Counts {
     pub completed: u64,
 }
 
-/// What happened to one offer shown.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Happened {
-    /// A bit for each [`EventType`].
-    types: u16,
-    /// When what earned something first did, milliseconds since the Unix epoch.
-    at: Option<i64>,
-}
+/// What happened to one offer shown, and when (milliseconds since the Unix epoch), where that is told.
+type Happened = [(EventType, Option<i64>)];
 
 /// What happened to every offer shown, gathered before the decisions are read, because events come in any
 /// order.
 #[derive(Clone, Debug, Default)]
 pub struct Happenings {
-    of: HashMap<(u128, u8, u8), Happened>,
+    of: HashMap<(u128, u8, u8), Vec<(EventType, Option<i64>)>>,
     /// The newest record's time.
     pub newest: Millis,
 }
@@ -108,27 +103,43 @@ impl Happenings {
         let Ok(kind) = head.kind.parse::<EventType>() else {
             return;
         };
-        if matches!(kind, EventType::Conversion | EventType::Reversal) {
+        // Seen is not earned: most events need not be kept.
+        if !matches!(kind, EventType::Impression | EventType::Viewable) {
             let happened = self.of.entry((id.0, slot, rank)).or_default();
-            happened.types |= 1 << kind as u16;
-            if kind == EventType::Conversion {
-                happened.at = happened.at.into_iter().chain(at).min();
+            if happened.iter().all(|(known, _)| *known != kind) {
+                happened.push((kind, at));
             }
         }
     }
 }
 
-impl Happened {
-    fn has(self, kind: EventType) -> bool {
-        self.types >> kind as u16 & 1 == 1
+/// What an offer earned by what happened, in minor units, and how long after the decision: the one place
+/// where events become money. Each type of event is worth the share of the offer's value that the catalog's
+/// `[learning]` gives to it; of several the greatest counts, and a reversal takes order and conversion back.
+/// What came after its window is no consequence of the showing.
+fn earned(
+    catalog: &Catalog,
+    offer: Option<&Offer>,
+    happened: &Happened,
+    decided: Millis,
+) -> (f64, Option<i64>) {
+    let Some(offer) = offer else {
+        return (0.0, None);
+    };
+    let rewards = catalog.learning.rewards_of(offer.class);
+    let reversed = happened
+        .iter()
+        .any(|(kind, _)| *kind == EventType::Reversal);
+    let mut best = (0.0, None);
+    for &(kind, at) in happened {
+        let sold = matches!(kind, EventType::Order | EventType::Conversion);
+        let delay = at.map(|at| Millis(at).since(decided).max(0));
+        let late = delay.is_some_and(|delay| delay > catalog.learning.window_ms(kind));
+        if rewards.of(kind) > best.0 && !(late || sold && reversed) {
+            best = (rewards.of(kind), delay);
+        }
     }
-
-    /// What it earned, in minor units: the one place where events become money. A conversion that was
-    /// not reversed is worth what the catalog says of the offer.
-    fn reward(self, offer: Option<&Offer>) -> f64 {
-        let converted = self.has(EventType::Conversion) && !self.has(EventType::Reversal);
-        if converted { worth(offer) } else { 0.0 }
-    }
+    (best.0 * worth(Some(offer)), best.1)
 }
 
 fn worth(offer: Option<&Offer>) -> f64 {
@@ -170,6 +181,7 @@ pub(super) struct Judged {
     /// Whether anything was earned.
     pub converted: bool,
     age_ms: i64,
+    window_ms: i64,
     delay_ms: Option<i64>,
 }
 
@@ -292,10 +304,11 @@ impl<'a> Judge<'a> {
             };
             let happened = |rank: u8| {
                 let key = (request.decision.0, slot, rank);
-                self.happened.of.get(&key).copied().unwrap_or_default()
+                self.happened.of.get(&key).map_or(&[][..], Vec::as_slice)
             };
             let mut judged = slate.judge(happened, request.at);
             judged.age_ms = age_ms;
+            judged.window_ms = self.scope.window_ms.unwrap_or(judged.window_ms);
             judged.group = self
                 .evidence
                 .group(request.appointment.phase, &placement.id);
@@ -311,7 +324,7 @@ impl<'a> Judge<'a> {
         let completion = Completion::of(seen.collect());
         let counts = &mut evidence.counts;
         evidence.slates.retain_mut(|slate| {
-            if slate.age_ms >= scope.window_ms {
+            if slate.age_ms >= slate.window_ms {
                 return true;
             }
             let Some(share) = completion
@@ -389,19 +402,23 @@ struct Slate<'a> {
 }
 
 impl Slate<'_> {
-    fn judge(&self, happened: impl Fn(u8) -> Happened, decided: Millis) -> Judged {
-        let offer = |id: &str| self.catalogs[0].offer_by_hash(NameHash::of(id));
+    fn judge<'h>(&self, happened: impl Fn(u8) -> &'h Happened, decided: Millis) -> Judged {
+        let catalog = self.catalogs[0];
+        let offer = |id: &str| catalog.offer_by_hash(NameHash::of(id));
         let [new, champion] = [0, 1].map(|side| self.side(side));
         let (mut rest, mut weights) = (Vec::new(), [1.0; 2]);
-        let (mut reward, mut converted, mut delay_ms) = (0.0, false, None);
+        let (mut reward, mut converted) = (0.0, false);
+        let (mut delay_ms, mut window_ms) = (None, 0);
         for (place, choice) in self.placement.slate.iter().enumerate() {
             for (weight, side) in weights.iter_mut().zip(self.sides) {
                 *weight *= side.ranks[place] / choice.propensity;
             }
             let (offer, what) = (offer(&choice.offer), happened(choice.rank));
-            let earned = what.reward(offer);
+            let (earned, delay) = earned(catalog, offer, what, decided);
             converted |= earned != 0.0;
-            delay_ms = delay_ms.or(what.at.map(|at| Millis(at).since(decided).max(0)));
+            delay_ms = delay_ms.or(delay);
+            let window = offer.map(|o| catalog.learning.success_window_ms(o.class));
+            window_ms = window_ms.max(window.unwrap_or(0));
             if place == 0 {
                 reward = earned;
             } else {
@@ -426,6 +443,7 @@ impl Slate<'_> {
             champion: limited(champion, weights[1]),
             converted,
             age_ms: 0,
+            window_ms,
             delay_ms,
         }
     }

@@ -18,7 +18,7 @@ pub enum Method {
 /// What the methods cost, in units of about 6 cycles.
 ///
 /// Measured on 100 to 500 trees of 31 and 64 leaves, 28 of 40 inputs shared (`docs/scoring.md`). There
-/// pruning overtakes the lookup at about 5 candidates with AVX-512 and 15 to 20 without; the walk is
+/// pruning overtakes the lookup at about 9 candidates with AVX-512 and 20 to 25 without; the walk is
 /// fastest only for few candidates of models with thousands of parts, whose tables are coarse.
 struct Costs {
     /// A step of every tree's walk, for one candidate.
@@ -36,7 +36,7 @@ impl Costs {
         if level.has_512_bits() {
             return Costs {
                 walk_tree: 9,
-                prune_split: 1,
+                prune_split: 2,
                 prune_part: 10,
                 candidate_part: 1,
             };

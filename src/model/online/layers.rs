@@ -117,3 +117,125 @@ pub fn correct(layers: &mut [&mut BayesLogistic], x: &[Feature], delta_y: f64) {
         layer.correct(x, delta_y);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of two features that look random, by number.
+    fn row(i: u32) -> [Feature; 2] {
+        let value = (f64::from(i) * 0.618_033_988_749_895).fract();
+        [(0, 1.0), (1, 2.0 * value - 1.0)]
+    }
+
+    fn played(rows: u32) -> [BayesLogistic; 3] {
+        let mut layers = [Prior::EVERYBODY, Prior::CLASS, Prior::OFFER].map(|p| p.start(2));
+        for i in 0..rows {
+            let [a, b, c] = &mut layers;
+            let y = f64::from(u8::from(i % 11 == 0));
+            learn(&mut [a, b, c], &row(i), -2.0, y, 1.0);
+        }
+        layers
+    }
+
+    #[test]
+    fn one_layer_is_itself() {
+        let (mut alone, mut layered) = (Prior::CLASS.start(2), Prior::CLASS.start(2));
+        for i in 0..200 {
+            let y = f64::from(u8::from(i % 5 == 0));
+            let p = alone.learn(&row(i), -1.0, y, 1.0);
+            let q = learn(&mut [&mut layered], &row(i), -1.0, y, 1.0);
+            assert_eq!(p.to_bits(), q.to_bits(), "row {i}");
+        }
+        correct(&mut [&mut layered], &row(3), 1.0);
+        alone.correct(&row(3), 1.0);
+        assert_eq!(alone, layered);
+    }
+
+    #[test]
+    fn the_sum_learns_the_rate_and_the_unsurest_layer_most_of_it() {
+        let [everybody, class, offer] = played(4_000);
+        let believed = believe(&[&everybody, &class, &offer], &[(0, 1.0)], -2.0);
+        assert!(
+            (believed.probability() - 1.0 / 11.0).abs() < 0.01,
+            "{believed:?}"
+        );
+        assert!(class.mean()[0].abs() > offer.mean()[0].abs());
+        assert!(offer.mean()[0].abs() > everybody.mean()[0].abs());
+    }
+
+    #[test]
+    fn a_class_learns_from_all_of_its_offers_and_a_new_one_is_its_class() {
+        let mut class = Prior::CLASS.start(2);
+        let mut offers = vec![Prior::OFFER.start(2); 12];
+        for i in 0..12_000 {
+            let offer = &mut offers[i as usize % 12];
+            let y = f64::from(u8::from(i % 7 == 0));
+            learn(&mut [&mut class, offer], &row(i), -4.0, y, 1.0);
+        }
+        let new = Prior::OFFER.start(2);
+        let believed = believe(&[&class, &new], &[(0, 1.0)], -4.0);
+        assert!(
+            (believed.probability() - 1.0 / 7.0).abs() < 0.03,
+            "{believed:?}"
+        );
+        assert!(believed.deviation > believe(&[&class, &offers[0]], &[(0, 1.0)], -4.0).deviation);
+    }
+
+    #[test]
+    fn merged_ones_believe_what_the_layers_believe() {
+        let [everybody, class, offer] = played(500);
+        let merged = merged(&[&everybody], &[&class, &offer]);
+        for i in 0..20 {
+            let x = row(i);
+            let one = merged.believe(&x, -2.0);
+            let all = believe(&[&everybody, &class, &offer], &x, -2.0);
+            let apart = believe(&[&class, &offer], &x, -2.0);
+            assert!((one.mean - all.mean).abs() < 1e-12, "{one:?}, {all:?}");
+            assert!(
+                (one.deviation - apart.deviation).abs() < 1e-12,
+                "{one:?}, {apart:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_sound_teaches_nothing() {
+        let before = played(50);
+        let mut layers = before.clone();
+        for (x, offset, y, weight) in [
+            (f64::NAN, 0.0, 1.0, 1.0),
+            (1.0, f64::INFINITY, 1.0, 1.0),
+            (1.0, 0.0, 2.0, 1.0),
+            (1.0, 0.0, 1.0, -1.0),
+        ] {
+            let [a, b, c] = &mut layers;
+            learn(&mut [a, b, c], &[(0, x)], offset, y, weight);
+        }
+        assert_eq!(layers, before);
+    }
+
+    #[test]
+    fn a_loosened_class_is_unsure_again_and_learns_faster() {
+        let [_, class, _] = played(3_000);
+        let mut loose = class.clone();
+        loose.loosen(0, drift(30 * 86_400_000));
+        let x = [(0, 1.0)];
+        let (before, after) = (class.believe(&x, 0.0), loose.believe(&x, 0.0));
+        assert_eq!(before.mean.to_bits(), after.mean.to_bits());
+        assert!(
+            after.deviation > before.deviation + 0.5,
+            "{before:?}, {after:?}"
+        );
+        // Nothing else is loosened, and nonsense loosens nothing.
+        assert_eq!(
+            class.believe(&[(1, 1.0)], 0.0),
+            loose.believe(&[(1, 1.0)], 0.0)
+        );
+        let same = loose.clone();
+        loose.loosen(0, f64::NAN);
+        loose.loosen(0, -1.0);
+        loose.loosen(7, 1.0);
+        assert_eq!(loose, same);
+    }
+}

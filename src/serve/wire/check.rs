@@ -96,10 +96,16 @@ pub(super) fn string(
         return Err(Malformed::new(field, "must not be empty"));
     }
     at_most_chars(field, text, most)?;
-    if text.0.chars().any(char::is_control) {
+    if !is_plain(text.0.as_bytes()) && text.0.chars().any(char::is_control) {
         return Err(Malformed::new(field, "must hold no control characters"));
     }
     Ok(())
+}
+
+/// Whether the text is ASCII without control characters, as nearly all is: told sixteen bytes at a time.
+fn is_plain(bytes: &[u8]) -> bool {
+    let odd = |b: &u8| !(b' '..=b'~').contains(b);
+    !bytes.iter().fold(false, |any, b| any | odd(b))
 }
 
 pub(super) fn at_most_chars(field: &str, text: &Text<'_>, most: usize) -> Result<(), Malformed> {

@@ -11,7 +11,9 @@ use super::check::{Budget, missing, range, string, word};
 use super::parse::{Object, parse};
 use super::scalar::{Instant, Text, Whole};
 use super::{Malformed, Money, Problem, Refusal, limits, schema};
-use crate::domain::{self, Ack, Currency, EventType, Millis, Phase, UnknownWord, vocabulary};
+use crate::domain::{
+    self, Ack, Class, Currency, EventType, Millis, Phase, UnknownWord, vocabulary,
+};
 use crate::serve::token::TokenError;
 use offerd_proto::v1;
 
@@ -231,17 +233,20 @@ impl<'a> Sent<'a> {
 }
 
 impl EventBatch<'_> {
-    /// Whether anything in it is worth money, and so is let in when impressions no longer are.
+    /// Who goes first: a batch is as important as the most important event in it.
     #[must_use]
-    pub fn urgent(&self) -> bool {
-        let urgent = |event: &Event<'_>| {
-            let kind = event
-                .kind
-                .as_ref()
-                .and_then(|k| k.as_str().parse::<EventType>().ok());
-            kind.is_some_and(|kind| kind.ack() == Ack::Durable)
+    pub fn class(&self) -> Class {
+        let class = |event: &Event<'_>| {
+            let kind = event.kind.as_ref()?.as_str().parse::<EventType>().ok()?;
+            Some(match kind {
+                _ if kind.ack() == Ack::Durable => Class::Conversion,
+                _ if kind.about_offer() => Class::Click,
+                _ => Class::Report,
+            })
         };
-        self.0.iter().flatten().any(urgent)
+        let classes = self.0.iter().flatten().filter_map(class);
+        // What is of no known type is answered with a list of mistakes, whenever there is time.
+        classes.min().unwrap_or(Class::Report)
     }
 
     /// Checks every item against `now`.

@@ -277,7 +277,8 @@ fn operation(id: &str, summary: &str, refusals: &[&[Refusal]]) -> OperationBuild
     let start = OperationBuilder::new()
         .operation_id(Some(id))
         .summary(Some(summary));
-    let all = refusals.iter().copied().flatten().chain(ALWAYS);
+    // Of two with one status the operation's own tells more.
+    let all = ALWAYS.iter().chain(refusals.iter().copied().flatten());
     all.fold(start, |operation, &refusal| {
         operation.response(refusal.status().1.as_str(), refused(refusal))
     })

@@ -54,7 +54,8 @@ impl Refusal {
             Refusal::UnsupportedMediaType => {
                 (Code::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
-            Refusal::Overloaded => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
+            // Not 429: it is not this caller who asks too much.
+            Refusal::Overloaded => (Code::ResourceExhausted, StatusCode::SERVICE_UNAVAILABLE),
             Refusal::NotReady => (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
             Refusal::DeadlineExceeded => (Code::DeadlineExceeded, StatusCode::GATEWAY_TIMEOUT),
             Refusal::Internal => (Code::Internal, StatusCode::INTERNAL_SERVER_ERROR),

@@ -225,7 +225,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Features<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut features = Vec::new();
+                // As many as most senders have; more only costs a copy.
+                let mut features = Vec::with_capacity(32);
                 while let Some(feature) = map.next_entry()? {
                     features.push(feature);
                 }

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -170,7 +171,12 @@ impl fmt::Display for Instant {
 
 impl Serialize for Instant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // As `Display` does, without the formatting machinery: every offer of an answer has one.
+        const PRINTER: DateTimePrinter = DateTimePrinter::new();
+        match jiff::Timestamp::from_millisecond(self.0.0) {
+            Ok(timestamp) => serializer.serialize_str(&PRINTER.timestamp_to_string(&timestamp)),
+            Err(_) => serializer.collect_str(self),
+        }
     }
 }
 
@@ -303,8 +309,13 @@ mod tests {
 
     #[test]
     fn an_instant_survives_both_forms() {
-        for ms in [0, -1, 1_763_730_000_123] {
+        for ms in [0, -1, 1_763_730_000_123, i64::MAX, i64::MIN / 2_000] {
             let instant = Instant(Millis(ms));
+            let json = serde_json::to_string(&instant).unwrap();
+            assert_eq!(json, format!("\"{instant}\""));
+            if ms.abs() > 1 << 50 {
+                continue;
+            }
             assert_eq!(Instant::parse(&instant.to_string()), Some(instant));
             assert_eq!(
                 Instant::try_from(offerd_proto::Timestamp::from(instant)),

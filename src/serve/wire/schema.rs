@@ -159,7 +159,13 @@ pub(super) fn refresh_on() -> Array {
 }
 
 pub(super) fn degraded() -> Array {
-    let words = ["model_deadline", "model_failed", "prior_only", "unlogged"];
+    let words = [
+        "model_deadline",
+        "overload",
+        "model_failed",
+        "prior_only",
+        "unlogged",
+    ];
     list(
         one_of(&words, Null::Refused),
         0..=words.len(),

@@ -22,7 +22,7 @@ use crate::train::{LIMITS, Log, examples, exploring, log, trained};
 /// Every window has closed.
 const SCOPE: Scope = Scope {
     now: Millis(NOON.0 + 86_400_000_000),
-    window_ms: 1,
+    window_ms: Some(1),
     completion_min: 1.0,
     weight_max: 100.0,
     decisions_max: 1_000_000,
@@ -179,7 +179,7 @@ fn what_the_log_cannot_tell_is_left_out_and_counted() {
     );
     assert_eq!(newer.1.unreadable, 60);
     let young = Scope {
-        window_ms: i64::MAX,
+        window_ms: Some(i64::MAX),
         ..SCOPE
     };
     let (rows, open) = counts(&|r| r.to_owned(), young);

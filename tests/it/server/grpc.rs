@@ -154,7 +154,7 @@ async fn a_version_is_pushed_staged_and_rolled_back() {
         version: version.into(),
         stage: stage.into(),
         percent,
-        confirm: false,
+        ..Default::default()
     };
     let rollback = |name: &str| v1::RollbackModelRequest { name: name.into() };
 

@@ -85,6 +85,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         channels: Set::ALL,
         count_max: 1,
         explorer: Explorer::Deterministic,
+        policy: "deterministic".into(),
         offers: vec![OfferIx(0)],
     };
     let catalog = Catalog {

@@ -51,8 +51,12 @@ class Admin:
         percent: float | None = None,
         confirm: bool = False,
         by: str | None = None,
+        force: str | None = None,
     ) -> Json:
-        """Sends a model. The answer is the server's: the version, its stage, the trial on recent requests."""
+        """Sends a model. The answer is the server's: the version, its stage, the trial on recent requests.
+
+        ``force`` is the reason to make it live although the log does not show that it earns as much as the live one.
+        """
         boundary = uuid.uuid4().hex
         parts = [("manifest", "application/json", json.dumps(manifest).encode()), ("artifact", "application/octet-stream", artifact)]
         body = b"".join(
@@ -61,20 +65,33 @@ class Admin:
             for name, kind, content in parts
         ) + f"--{boundary}--\r\n".encode()
         query = {"stage": stage, "percent": percent, "confirm": "true" if confirm else None}
+        query.update({"force": "true", "reason": force} if force else {})
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         if by:
             headers["X-Offerd-Actor"] = by
         return self._call("PUT", _model(manifest["name"], manifest["version"]), query, body, headers)
 
-    def stage(self, name: str, version: str, stage: str, *, percent: float | None = None, confirm: bool = False) -> Json:
-        """Puts a stored version into ``live``, ``canary`` (with ``percent`` of customers), ``shadow`` or ``stored``."""
-        body = {"stage": stage, "percent": percent, "confirm": confirm}
+    def stage(
+        self,
+        name: str,
+        version: str,
+        stage: str,
+        *,
+        percent: float | None = None,
+        confirm: bool = False,
+        force: str | None = None,
+    ) -> Json:
+        """Puts a stored version into ``live``, ``canary`` (with ``percent`` of customers), ``shadow`` or ``stored``.
+
+        ``force`` is the reason to make it live although the log does not show that it earns as much as the live one.
+        """
+        body = {"stage": stage, "percent": percent, "confirm": confirm, "force": True if force else None, "reason": force or None}
         sent = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
         return self._call("POST", _model(name, version) + "/stage", {}, sent, {"Content-Type": "application/json"})
 
-    def promote(self, name: str, version: str, *, confirm: bool = False) -> Json:
-        """Makes a version live."""
-        return self.stage(name, version, "live", confirm=confirm)
+    def promote(self, name: str, version: str, *, confirm: bool = False, force: str | None = None) -> Json:
+        """Makes a version live, where the log shows that it earns as much as the one that is, or ``force`` says why."""
+        return self.stage(name, version, "live", confirm=confirm, force=force)
 
     def rollback(self, name: str) -> Json:
         """Makes live what was live before."""

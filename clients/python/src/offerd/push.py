@@ -31,6 +31,7 @@ def push_model(
     key: str | None = None,
     by: str | None = None,
     timeout: float = 300.0,
+    force: str | None = None,
 ) -> Json:
     """Pushes a model and returns the server's answer.
 
@@ -38,7 +39,8 @@ def push_model(
     that ``offerd.artifacts`` knows. ``frame`` is a DataFrame of training rows, one column per input of the
     contract (categories as words), shape (n, features) with n >= 32: golden rows are taken from all over
     it, in every other one more value is missing, and in the last all are. ``calibration`` is the manifest's,
-    for example ``{"kind": "platt", "a": 0.9, "b": -0.1}``; none by default.
+    for example ``{"kind": "platt", "a": 0.9, "b": -0.1}``; none by default. ``force`` is the reason to make it live
+    although the log does not show that it earns as much as the live one.
 
     Raises ``OfferdError`` with the server's problem detail where it refuses: the failing row or node.
     """
@@ -47,7 +49,7 @@ def push_model(
         made, feature_contract, frame, name=name, version=version, calibration=calibration, note=note
     )
     admin = Admin(url, key, timeout)
-    return admin.push(manifest, made.content, stage=stage, percent=percent, confirm=confirm, by=by)
+    return admin.push(manifest, made.content, stage=stage, percent=percent, confirm=confirm, by=by, force=force)
 
 
 def make_manifest(

@@ -1,12 +1,12 @@
 //! What a command has to tell: for people on the terminal, for programs as JSON, for both as a page.
 
+mod hgrm;
 mod html;
 mod table;
 
-pub use table::median;
+pub use table::{UNDISTURBED, median};
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -132,7 +132,7 @@ impl Report {
     /// HdrHistogram's own text form, of the first measured phase of the first run.
     pub fn write_hgrm(&self, path: &Path) -> anyhow::Result<()> {
         let phase = self.main_phase().context("there is nothing to write")?;
-        write(path, &hgrm(phase.latency()))
+        write(path, &hgrm::text(phase.latency()))
     }
 
     /// What the command is about: the first measured phase of the first run.
@@ -284,35 +284,6 @@ fn timeline(tally: &Tally) -> Vec<Point> {
     tally.stretches.iter().map(point).collect()
 }
 
-/// The text that HdrHistogram's plotters read: milliseconds.
-fn hgrm(latency: &Latency) -> String {
-    let mut text = format!(
-        "{:>12} {:>14} {:>10} {:>14}\n\n",
-        "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
-    );
-    for (us, quantile, seen) in latency.by_quantile(5) {
-        let value = us / 1e3;
-        let line = match quantile < 1.0 {
-            true => writeln!(
-                text,
-                "{value:12.3} {quantile:2.12} {seen:10} {:14.2}",
-                1.0 / (1.0 - quantile)
-            ),
-            false => writeln!(text, "{value:12.3} {quantile:2.12} {seen:10}"),
-        };
-        line.expect("a string takes everything");
-    }
-    let (mean, deviation) = (latency.mean_us() / 1e3, latency.deviation_us() / 1e3);
-    let (max, count) = (latency.us(1.0) / 1e3, latency.count());
-    writeln!(
-        text,
-        "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]"
-    )
-    .and_then(|()| writeln!(text, "#[Max     = {max:12.3}, Total count    = {count:12}]"))
-    .expect("a string takes everything");
-    text
-}
-
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))
 }
@@ -404,13 +375,5 @@ pub mod tests {
             serde_json::to_string(&read).unwrap(),
             serde_json::to_string(&report).unwrap()
         );
-    }
-
-    #[test]
-    fn hgrm_ends_at_the_maximum() {
-        let report = report(&(1..=1_000).collect::<Vec<_>>(), 0);
-        let text = hgrm(report.main_phase().unwrap().latency());
-        assert!(text.contains(" 1.000000000000       1000\n"), "{text}");
-        assert!(text.contains("Total count    =         1000"), "{text}");
     }
 }

@@ -6,6 +6,9 @@ use super::super::latency::QUANTILES;
 use super::super::tally::{Kinds, total};
 use super::{Phase, Report, Run};
 
+/// What the name of a run ends in that another one is to be held against.
+pub const UNDISTURBED: &str = ": undisturbed";
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let machine = &self.machine;
@@ -16,9 +19,9 @@ impl fmt::Display for Report {
         )?;
         write!(f, "\n{:32} {:>8} {:>10}", "", "asked/s", "answered/s")?;
         for (name, _) in QUANTILES {
-            write!(f, "{:>9}", format!("{name} ms"))?;
+            write!(f, "{name:>9}")?;
         }
-        writeln!(f, " {:>8} {:>10}", "cpu us", "late p99")?;
+        writeln!(f, "  ms {:>5} {:>10}", "cpu us", "late p99")?;
         for run in &self.runs {
             for phase in run.phases.iter().filter(|phase| phase.measured) {
                 row(f, run, phase)?;
@@ -107,22 +110,15 @@ fn words(kinds: &Kinds) -> String {
 impl Report {
     /// Every figure of the first name against every other name, within each round.
     fn ratios(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.runs.first() else {
-            return Ok(());
-        };
-        let mut others: Vec<&str> = Vec::new();
-        for run in &self.runs {
-            if run.name != first.name && !others.contains(&run.name.as_str()) {
-                others.push(&run.name);
-            }
-        }
-        for other in others {
-            for phase in first.phases.iter().filter(|phase| phase.measured) {
-                let ratios = self.paired(&first.name, other, &phase.name);
+        for (name, other) in self.pairs() {
+            let run = self.runs.iter().find(|run| run.name == name);
+            let phases = run.iter().flat_map(|run| &run.phases);
+            for phase in phases.filter(|phase| phase.measured) {
+                let ratios = self.paired(name, other, &phase.name);
                 if ratios.is_empty() {
                     continue;
                 }
-                write!(f, "\n{} / {other}, {}:", first.name, phase.name)?;
+                write!(f, "\n{name} / {other}, {}:", phase.name)?;
                 for (figure, ratios) in ratios {
                     write!(f, "  {figure} {}", spread(ratios))?;
                 }
@@ -130,6 +126,28 @@ impl Report {
             }
         }
         Ok(())
+    }
+
+    /// Names to hold against each other: each fault against its own undisturbed run, or else what the
+    /// command is about against all else.
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        let mut names: Vec<&str> = Vec::new();
+        for run in &self.runs {
+            if !names.contains(&run.name.as_str()) {
+                names.push(&run.name);
+            }
+        }
+        let own = names
+            .iter()
+            .map(|name| (name.strip_suffix(UNDISTURBED), *name));
+        let faults = own.filter_map(|(own, other)| Some((own?, other)));
+        let faults: Vec<(&str, &str)> = faults.collect();
+        match names.split_first() {
+            Some((first, others)) if faults.is_empty() => {
+                others.iter().map(|other| (*first, *other)).collect()
+            }
+            _ => faults,
+        }
     }
 
     /// The ratios of each round by figure.
@@ -201,6 +219,21 @@ mod tests {
         let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 0.002;
         assert!(near(p50[0], 2.0) && near(p50[1], 3.0), "{p50:?}");
         assert!(all.to_string().contains("offerd / hyper, load:"), "{all}");
+    }
+
+    #[test]
+    fn each_fault_has_its_own_undisturbed_run() {
+        let mut all = report(&[100], 0);
+        all.runs.clear();
+        for name in ["one", "one: undisturbed", "two", "two: undisturbed"] {
+            let mut run = report(&[100], 0).runs.remove(0);
+            run.name = name.to_owned();
+            all.runs.push(run);
+        }
+        let expected = [("one", "one: undisturbed"), ("two", "two: undisturbed")];
+        assert_eq!(all.pairs(), expected);
+        all.runs.truncate(1);
+        assert_eq!(all.pairs(), []);
     }
 
     #[test]

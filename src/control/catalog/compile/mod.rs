@@ -84,6 +84,7 @@ fn add_placements(
     for (i, entry) in entries.into_iter().enumerate() {
         let hash = ids.add(&entry.id, "placement", notes);
         let ix = PlacementIx(u16::try_from(i).expect("PLACEMENTS_MAX fits"));
+        let explorer = entry.explorer.unwrap_or(explorer);
         catalog.placement_index.insert(entry.id.value.clone(), ix);
         catalog.placements.push(Placement {
             id: entry.id.value,
@@ -91,7 +92,8 @@ fn add_placements(
             phases: set(entry.phases.as_deref(), |phase| phase as u8),
             channels: set(entry.channels.as_deref(), |channel| channel as u8),
             count_max: entry.count_max,
-            explorer: entry.explorer.unwrap_or(explorer),
+            explorer,
+            policy: explorer.to_string().into(),
             offers: Vec::<OfferIx>::new(),
         });
     }

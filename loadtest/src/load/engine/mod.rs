@@ -4,6 +4,9 @@
 //! once if a connection is free; else it waits in line, and the wait counts as latency, because a
 //! caller would have waited as well.
 
+mod connect;
+mod settle;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,15 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::check::{self, Models};
+use super::check::Models;
 use super::clock::{Alarm, now_ns};
 use super::plan::{Arrival, Pace, Plan};
 use super::source::{Cast, Draft, Source};
-use super::tally::{Counts, Tally, count};
-use super::wire::{self, Door, Job, Kind, Outcome, Reply, Writer};
+use super::tally::{Counts, Tally};
+use super::wire::{Door, Job, Outcome, Writer};
 use super::{h1, h2c};
 
 /// After so many requests in a row, whatever has been answered is looked at.
@@ -30,12 +32,8 @@ const BURST: usize = 16;
 const REAP: Duration = Duration::from_millis(50);
 /// How often a saturating phase looks for room that nobody told it of.
 const FILL_NS: u64 = 500_000;
-/// The pause before a connection that failed is tried again.
-const RECONNECT: Duration = Duration::from_millis(20);
 /// How often a generator looks whether all its connections are made.
 const READY_LOOK: Duration = Duration::from_millis(2);
-/// How long making a connection may take.
-const CONNECT: Duration = Duration::from_secs(3);
 
 /// How the server is reached, and the limits of doing so.
 #[derive(Clone, Debug)]
@@ -319,178 +317,8 @@ impl Engine {
         }
     }
 
-    /// Books what became of a request, and lets its visit go on.
-    pub fn settle(&self, job: Job, outcome: Outcome) {
-        self.outstanding.set(self.outstanding.get() - 1);
-        self.progress.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let took_ns = now_ns().saturating_sub(job.intended_ns);
-        let reply = match outcome {
-            Outcome::Answered(body) => self.answered(&job, &body, took_ns),
-            Outcome::Refused(kind) => {
-                self.refused(&job, &kind, took_ns);
-                None
-            }
-            Outcome::Failed(kind, detail) => {
-                self.failed(&job, &kind, &detail, took_ns);
-                None
-            }
-        };
-        if let Some(visit) = job.reply {
-            // A visit that has ended meanwhile does not mind.
-            drop(visit.send(reply));
-        }
-    }
-
-    fn answered(&self, job: &Job, body: &[u8], took_ns: u64) -> Option<Reply> {
-        let due = self.check_due.get() + self.line.check_share;
-        let look = due >= 1.0 || job.reply.is_some();
-        self.check_due.set(if due >= 1.0 { due - 1.0 } else { due });
-        let read = look.then(|| self.read(job, body));
-        let mut tally = self.tally.borrow_mut();
-        let (reply, wrong) = match read {
-            None => (None, None),
-            Some(Ok(reply)) => (Some(reply), None),
-            Some(Err((kind, detail))) => {
-                tally.note(|| format!("{kind}: {detail}"));
-                (None, Some(kind))
-            }
-        };
-        let counts = &mut tally.phases[job.phase];
-        counts.checked += u64::from(look);
-        if let Some(kind) = wrong {
-            count(&mut counts.wrong, kind);
-            self.stretch(&mut tally, job).failed += 1;
-            self.progress.failed.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        counts.answered += 1;
-        match job.prepared.kind {
-            Kind::Decision => {
-                counts.decisions.record(took_ns);
-                let service = (job.intended_ns + took_ns).saturating_sub(job.sent_ns);
-                counts.service.record(service);
-                self.progress.last_ns.store(took_ns, Ordering::Relaxed);
-            }
-            Kind::Events => counts.events.record(took_ns),
-        }
-        if let Some(reply) = &reply {
-            book(counts, reply);
-        }
-        let stretch = self.stretch(&mut tally, job);
-        stretch.answered += 1;
-        stretch.latency_us.saturating_record(took_ns / 1_000);
-        self.progress.answered.fetch_add(1, Ordering::Relaxed);
-        reply
-    }
-
-    fn read(&self, job: &Job, body: &[u8]) -> Result<Reply, (&'static str, String)> {
-        let (door, asked) = (self.line.writer.door, &job.prepared.asked);
-        let reply = wire::read(door, job.prepared.kind, body);
-        let reply = reply.map_err(|detail| ("not understood", detail))?;
-        let right = match &reply {
-            Reply::Decision(answer) => check::decision(asked, answer, &self.models),
-            Reply::Events(receipt) => check::receipt(asked, receipt),
-        };
-        match right {
-            Ok(()) => Ok(reply),
-            Err(kind) => Err((kind, format!("{asked:?} got {reply:?}"))),
-        }
-    }
-
-    fn refused(&self, job: &Job, kind: &str, took_ns: u64) {
-        let mut tally = self.tally.borrow_mut();
-        let counts = &mut tally.phases[job.phase];
-        count(&mut counts.refused, kind);
-        counts.refusals.record(took_ns);
-        self.stretch(&mut tally, job).refused += 1;
-        self.progress.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn failed(&self, job: &Job, kind: &str, detail: &str, took_ns: u64) {
-        let mut tally = self.tally.borrow_mut();
-        let counts = &mut tally.phases[job.phase];
-        count(&mut counts.failed, kind);
-        // An answer that did not come took at least as long as was waited for it.
-        if kind == "timeout" && job.prepared.kind == Kind::Decision {
-            counts.decisions.record(took_ns);
-        }
-        let stretch = self.stretch(&mut tally, job);
-        stretch.failed += 1;
-        if kind == "timeout" {
-            stretch.latency_us.saturating_record(took_ns / 1_000);
-        }
-        if !detail.is_empty() {
-            tally.note(|| format!("{kind}: {detail}"));
-        }
-        self.progress.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn stretch<'a>(&self, tally: &'a mut Tally, job: &Job) -> &'a mut super::tally::Stretch {
-        tally.stretch(job.intended_ns.saturating_sub(self.began_ns.get()))
-    }
-
     fn counts(&self, phase: usize, change: impl FnOnce(&mut Counts)) {
         change(&mut self.tally.borrow_mut().phases[phase]);
-    }
-
-    async fn keep_connected(self: Rc<Engine>, at: usize) {
-        loop {
-            let connect = tokio::time::timeout(CONNECT, TcpStream::connect(self.line.address));
-            if let Ok(Ok(stream)) = connect.await {
-                // Answers are small: waiting for more to send with them would cost 40 ms.
-                drop(stream.set_nodelay(true));
-                self.serve(at, stream).await;
-                self.lanes[at].up.set(false);
-                self.lanes[at].tried.set(true);
-                self.tally.borrow_mut().reconnects += 1;
-            } else {
-                self.lanes[at].tried.set(true);
-                tokio::time::sleep(RECONNECT).await;
-            }
-        }
-    }
-
-    async fn serve(self: &Rc<Engine>, at: usize, stream: TcpStream) {
-        let streams = self.line.streams;
-        let up = || {
-            let lane = &self.lanes[at];
-            let generation = lane.generation.get() + 1;
-            lane.generation.set(generation);
-            lane.up.set(true);
-            lane.tried.set(true);
-            for _ in 0..streams {
-                let slot = Slot {
-                    lane: at,
-                    generation,
-                };
-                self.vacant(slot);
-            }
-        };
-        match &self.lanes[at].kind {
-            LaneKind::H1(lane) => lane.serve(self, stream, up).await,
-            LaneKind::H2(lane) => lane.serve(streams, stream, up).await,
-        }
-    }
-
-    /// Gives up what has waited too long.
-    async fn reap(self: Rc<Engine>) {
-        loop {
-            tokio::time::sleep(REAP).await;
-            let before = now_ns().saturating_sub(self.timeout_ns());
-            for lane in &self.lanes {
-                if let LaneKind::H1(lane) = &lane.kind {
-                    lane.give_up_before(before);
-                }
-            }
-            loop {
-                let mut backlog = self.backlog.borrow_mut();
-                let Some(job) = backlog.pop_front_if(|job| job.intended_ns < before) else {
-                    break;
-                };
-                drop(backlog);
-                self.settle(job, Outcome::Failed("timeout".into(), String::new()));
-            }
-        }
     }
 
     /// Waits for the last answers; what does not come in time is a timeout.
@@ -508,31 +336,6 @@ impl Engine {
             let last = tally.phases.len() - 1;
             let failed = &mut tally.phases[last].failed;
             *failed.entry("never settled".to_owned()).or_default() += rest;
-        }
-    }
-}
-
-/// Books what an answer says.
-fn book(counts: &mut Counts, reply: &Reply) {
-    match reply {
-        Reply::Decision(answer) => {
-            count(&mut counts.models, &answer.model);
-            for word in &answer.degraded {
-                count(&mut counts.degraded, word);
-            }
-            for placement in &answer.placements {
-                counts.offers += placement.offers.len() as u64;
-                if let Some(reason) = &placement.no_offer_reason {
-                    count(&mut counts.empty, reason);
-                }
-            }
-        }
-        Reply::Events(receipt) => {
-            counts.events_accepted += receipt.accepted;
-            counts.events_duplicate += receipt.duplicates;
-            for rejection in &receipt.rejected {
-                count(&mut counts.events_rejected, &rejection.code);
-            }
         }
     }
 }

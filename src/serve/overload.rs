@@ -1,0 +1,302 @@
+//! How much of what comes is let in: as much as is worked on without standing in a queue.
+//!
+//! The sign of overload is how long a task that is ready waits for its turn ([`Controller::turn`] is told
+//! the *shortest* such wait of a window: bursts pass, a queue that never empties does not; Nichols and
+//! Jacobson, "Controlling Queue Delay", 2012). What follows is AIMD on a budget of requests per window,
+//! spent on the most important classes first, as in WeChat's DAGOR (Zhou et al., "Overload Control for Scaling
+//! WeChat Microservices", 2018). The cut is by the ratio of target to wait, within bounds, as the
+//! gradient of Netflix's concurrency-limits is, so that ten times too much is tamed in some windows.
+//!
+//! Before anything is refused, decisions are made without the model: the first window with a queue has the
+//! prior score.
+//!
+//! No clock, no thread: what happened in a window goes in, what holds for the next one comes out.
+
+use crate::domain::Class;
+
+/// Shares are in parts of this.
+pub(super) const WHOLE: u32 = 1 << 16;
+
+/// The budget is never cut to less than this part of what was let in.
+const CUT_MIN: f64 = 0.5;
+/// Nor, with a queue, left above this part.
+const CUT_MAX: f64 = 0.95;
+/// How much the budget grows in a window without a queue: by half in eight.
+const GROWTH: f64 = 1.05;
+/// What a window's budget grows by at least, and never falls below.
+const BUDGET_MIN: f64 = 4.0;
+/// So many windows without a queue, and what is left out comes back: the model, then the budget's end. A
+/// second, at the twenty windows that there are in one.
+const CALM: u32 = 20;
+
+/// What happened in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Window {
+    /// Requests that came, by class.
+    pub offered: [u64; Class::ALL.len()],
+    /// Those that were let in.
+    pub admitted: u64,
+    /// The shortest wait of a ready task, in microseconds; nothing where none was measured.
+    pub wait_us: Option<u64>,
+}
+
+/// What holds for the next window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ruling {
+    /// What part of each class is let in, of [`WHOLE`].
+    pub shares: [u32; Class::ALL.len()],
+    /// Decisions are made without the model.
+    pub by_prior: bool,
+}
+
+impl Default for Ruling {
+    fn default() -> Ruling {
+        Ruling {
+            shares: [WHOLE; Class::ALL.len()],
+            by_prior: false,
+        }
+    }
+}
+
+/// Rules over what is let in.
+#[derive(Clone, Debug)]
+pub(super) struct Controller {
+    target_us: u64,
+    /// Requests per window; infinite while there is no overload.
+    budget: f64,
+    /// Windows since one had a queue.
+    calm: u32,
+}
+
+impl Controller {
+    /// A controller that lets everything in until a queue stands for longer than `target_us`.
+    pub fn new(target_us: u64) -> Controller {
+        Controller {
+            target_us,
+            budget: f64::INFINITY,
+            calm: CALM,
+        }
+    }
+
+    /// Ends a window.
+    pub fn turn(&mut self, window: &Window) -> Ruling {
+        let wait = window.wait_us.unwrap_or(0);
+        if wait > self.target_us {
+            self.overloaded(window, self.target_us as f64 / wait as f64);
+        } else {
+            self.calm = self.calm.saturating_add(1);
+            self.budget = self.budget * GROWTH + BUDGET_MIN;
+            if self.calm >= CALM && self.budget > 2.0 * total(window) {
+                self.budget = f64::INFINITY;
+            }
+        }
+        let shares = self.shares(window);
+        Ruling {
+            shares,
+            // It comes back last: nobody is refused for the sake of others' models.
+            by_prior: self.calm < CALM || shares.iter().any(|share| *share < WHOLE),
+        }
+    }
+
+    fn overloaded(&mut self, window: &Window, ratio: f64) {
+        // The first window with a queue only costs the model: it may be all that is needed.
+        if self.calm < CALM {
+            let cut = window.admitted as f64 * ratio.clamp(CUT_MIN, CUT_MAX);
+            self.budget = self.budget.min(cut).max(BUDGET_MIN);
+        }
+        self.calm = 0;
+    }
+
+    /// The budget, spent on what came in the last window, the most important first. Conversions are always
+    /// let in, and the others get what they leave.
+    fn shares(&self, window: &Window) -> [u32; Class::ALL.len()] {
+        let mut left = self.budget;
+        std::array::from_fn(|class| {
+            let offered = window.offered[class] as f64;
+            let let_in = offered.min(left);
+            left -= let_in;
+            if class == Class::Conversion as usize {
+                WHOLE
+            } else if let_in < offered {
+                (let_in / offered * f64::from(WHOLE)) as u32
+            } else if offered > 0.0 || left > 0.0 {
+                WHOLE
+            } else {
+                // None came; of those that may come, none while nothing is left for them.
+                0
+            }
+        })
+    }
+}
+
+fn total(window: &Window) -> f64 {
+    window.offered.iter().sum::<u64>() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET_US: u64 = 5_000;
+    const WINDOW_US: f64 = 50_000.0;
+    const DECISION_US: f64 = 40.0;
+    /// Without the model.
+    const PRIOR_US: f64 = 30.0;
+    const REFUSAL_US: f64 = 3.0;
+
+    /// A server with one core, first come first served, on which the controller is tried.
+    struct Simulation {
+        controller: Controller,
+        ruling: Ruling,
+        /// Work that waits, in microseconds.
+        queue_us: f64,
+    }
+
+    /// What came of some windows.
+    #[derive(Debug, Default)]
+    struct Outcome {
+        offered: [f64; 4],
+        done: [f64; 4],
+        by_prior: f64,
+        wait_us_max: f64,
+    }
+
+    impl Simulation {
+        fn new() -> Simulation {
+            Simulation {
+                controller: Controller::new(TARGET_US),
+                ruling: Ruling::default(),
+                queue_us: 0.0,
+            }
+        }
+
+        /// Has so much come for so many windows: decisions per second as a multiple of what can be
+        /// done, with a quarter as many clicks and as many reports.
+        fn run(&mut self, times: f64, windows: usize) -> Outcome {
+            let mut outcome = Outcome::default();
+            for _ in 0..windows {
+                let decisions = times * WINDOW_US / DECISION_US;
+                // Conversions stay what they are: overload comes from pages.
+                let clicks = (decisions / 4.0).floor();
+                let offered = [10.0, decisions.floor(), clicks, clicks];
+                let before = self.queue_us;
+                let mut admitted = 0.0;
+                for (class, offered) in offered.into_iter().enumerate() {
+                    let share = f64::from(self.ruling.shares[class]) / f64::from(WHOLE);
+                    let let_in = (offered * share).floor();
+                    let cost = match class {
+                        1 if self.ruling.by_prior => PRIOR_US,
+                        1 => DECISION_US,
+                        _ => 10.0,
+                    };
+                    outcome.by_prior += if class == 1 && self.ruling.by_prior {
+                        let_in
+                    } else {
+                        0.0
+                    };
+                    self.queue_us += let_in * cost + (offered - let_in) * REFUSAL_US;
+                    outcome.offered[class] += offered;
+                    outcome.done[class] += let_in;
+                    admitted += let_in;
+                }
+                self.queue_us = (self.queue_us - WINDOW_US).max(0.0);
+                let wait = self.queue_us.min(before);
+                outcome.wait_us_max = outcome.wait_us_max.max(self.queue_us);
+                self.ruling = self.controller.turn(&Window {
+                    offered: offered.map(|n| n as u64),
+                    admitted: admitted as u64,
+                    wait_us: Some(wait as u64),
+                });
+            }
+            outcome
+        }
+    }
+
+    fn capacity(windows: usize) -> f64 {
+        windows as f64 * WINDOW_US / DECISION_US
+    }
+
+    #[test]
+    fn below_capacity_nothing_is_left_out() {
+        let outcome = Simulation::new().run(0.8, 200);
+        assert_eq!(outcome.done[..2], outcome.offered[..2]);
+        assert!(outcome.by_prior == 0.0, "{outcome:?}");
+    }
+
+    #[test]
+    fn a_burst_of_two_windows_refuses_nothing() {
+        let mut simulation = Simulation::new();
+        simulation.run(0.5, 20);
+        let burst = simulation.run(1.2, 1);
+        let after = simulation.run(0.3, 20);
+        assert_eq!(burst.done, burst.offered);
+        assert_eq!(after.done[1], after.offered[1], "{after:?}");
+    }
+
+    #[test]
+    fn twice_and_five_times_too_much_leave_the_goodput() {
+        for times in [2.0, 5.0] {
+            let mut simulation = Simulation::new();
+            simulation.run(0.9, 100);
+            // Two seconds to find the budget, ten to hold it.
+            let _ = simulation.run(times, 40);
+            let outcome = simulation.run(times, 200);
+            assert_eq!(
+                outcome.done[0], outcome.offered[0],
+                "conversions: {outcome:?}"
+            );
+            // What is left beside the refusals, which cost what they cost.
+            let refused: f64 = (0..4).map(|c| outcome.offered[c] - outcome.done[c]).sum();
+            let left = 1.0 - refused * REFUSAL_US / (200.0 * WINDOW_US);
+            let goodput = outcome.done[1] / capacity(200);
+            assert!(
+                goodput > 0.9 * left,
+                "{times}: {goodput} of {left}, {outcome:?}"
+            );
+            assert_eq!(outcome.by_prior, outcome.done[1], "the prior scores first");
+            let clicks = outcome.done[2] + outcome.done[3];
+            assert!(clicks < 0.02 * outcome.offered[2], "{outcome:?}");
+            let waits = outcome.wait_us_max;
+            assert!(waits < 5.0 * TARGET_US as f64, "{times}: waits {waits} us");
+        }
+    }
+
+    #[test]
+    fn it_is_over_within_two_seconds() {
+        let mut simulation = Simulation::new();
+        simulation.run(5.0, 200);
+        simulation.run(0.5, 40);
+        let after = simulation.run(0.5, 20);
+        assert_eq!(after.done, after.offered);
+        assert!(after.by_prior == 0.0, "{after:?}");
+    }
+
+    #[test]
+    fn nobody_measured_is_nobody_waiting() {
+        let mut controller = Controller::new(TARGET_US);
+        for _ in 0..10 {
+            assert_eq!(controller.turn(&Window::default()), Ruling::default());
+        }
+    }
+
+    #[test]
+    fn the_most_important_are_let_in_first() {
+        let mut controller = Controller::new(1_000);
+        let window = Window {
+            offered: [10, 100, 100, 100],
+            admitted: 310,
+            wait_us: Some(2_000),
+        };
+        assert_eq!(
+            controller.turn(&window).shares,
+            [WHOLE; 4],
+            "the prior first"
+        );
+        let ruling = controller.turn(&window);
+        assert!(ruling.by_prior);
+        // Half of 310: ten conversions, a hundred decisions, and 45 of the clicks.
+        assert_eq!(ruling.shares[..2], [WHOLE; 2]);
+        assert_eq!(ruling.shares[2], WHOLE * 45 / 100);
+        assert_eq!(ruling.shares[3], 0);
+    }
+}
