@@ -46,7 +46,7 @@ async fn one_learner_hears_every_node() {
     for node in &nodes {
         until("everything is shipped", async || {
             let delivery = node.client.admin_get("/v1/reports/delivery").await;
-            delivery["lag_entries"] == 0 && delivery["queued"] == 0
+            delivery["lag_entries"] == 0 && delivery["appended"]["decision"] == 40
         })
         .await;
     }
@@ -66,8 +66,9 @@ async fn one_learner_hears_every_node() {
         serde_json::from_str::<Value>(&said.stdout).unwrap()
     };
     let figures = learn(&["--once"]);
+    // The hold of the last ones has no record to end with.
     assert!(
-        figures["events"]["learnt"].as_u64() >= Some(38),
+        figures["events"]["learnt"].as_u64() >= Some(30),
         "{figures}"
     );
     assert_eq!(figures["events"]["no_showing"], 0, "{figures}");
