@@ -151,6 +151,7 @@ fn flags_that_are_mentioned_exist() {
         &["serve"],
         &["catalog", "check"],
         &["train"],
+        &["learn"],
         &["evaluate"],
         &["replay"],
         &["export"],
@@ -175,6 +176,7 @@ fn flags_that_are_mentioned_exist() {
         "--no-deps",
         "--test",
         "--lib",
+        "--nocapture",
         "--include-ignored",
         // Of the Python scripts beside the tests.
         "--full",
