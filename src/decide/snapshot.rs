@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::bucketing;
 use super::condition::Condition;
-use super::explore::Explorer;
+use super::explore::Policy;
 use super::inputs::{Input, Vocabulary};
 use super::learning::Learning;
 use super::posterior::Posterior;
@@ -187,7 +187,7 @@ pub struct Placement {
     /// The most offers it takes.
     pub count_max: u8,
     /// How it explores.
-    pub explorer: Explorer,
+    pub explorer: Policy,
     /// The same as records tell it, such as `softmax(0.25,0.05)`.
     pub policy: Box<str>,
     /// Offers that may compete here, ascending.
