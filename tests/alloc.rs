@@ -3,6 +3,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use offerd::decide::explore::{Arms, Explorer, Policy};
 use offerd::decide::{Scratch, decide};
 use offerd::domain::{Exposure, Facts, NameHash, Phase, PlacementAsk, Request};
 
@@ -69,6 +70,36 @@ fn deciding_does_not_allocate() {
         "propensity-xgboost",
     ] {
         check(name, &support::by_model(name));
+    }
+}
+
+#[test]
+fn no_explorer_allocates() {
+    let scores: Vec<f64> = (0..200).map(|i| 100.0 + f64::from(i * 37 % 101)).collect();
+    let probabilities: Vec<f64> = scores.iter().map(|s| s / 5_000.0).collect();
+    let arms = Arms {
+        scores: &scores,
+        probabilities: &probabilities,
+        spreads: &vec![0.3; scores.len()],
+    };
+    let mut odds = vec![0.0; scores.len()];
+    let (alpha, floor) = (0.35, 0.01);
+    for explorer in [
+        Explorer::Deterministic { floor },
+        Explorer::EpsilonGreedy { epsilon: 0.1 },
+        Explorer::Softmax { temperature: 0.25, floor },
+        Explorer::Uniform,
+        Explorer::InverseGap { gamma: 100.0, floor },
+        Explorer::InverseGapBudget { budget: 0.05, floor },
+        Explorer::PairwiseOdds { alpha, floor },
+        Explorer::Thompson { alpha, floor },
+    ] {
+        let policy = Policy {
+            explorer,
+            uniform_share: 0.01,
+        };
+        let allocations = allocation_counter::measure(|| policy.fill(&arms, &mut odds));
+        assert_eq!(allocations.count_total, 0, "{explorer}: {allocations:?}");
     }
 }
 

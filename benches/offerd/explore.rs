@@ -17,7 +17,7 @@ fn uniform(scores: &[f64], odds: &mut [f64]) {
 
 pub fn bench(c: &mut Criterion) {
     let explorers = [
-        ("deterministic", Explorer::Deterministic),
+        ("deterministic", Explorer::Deterministic { floor: 0.0 }),
         ("epsilon_greedy", Explorer::EpsilonGreedy { epsilon: 0.1 }),
         (
             "softmax",
@@ -26,12 +26,34 @@ pub fn bench(c: &mut Criterion) {
                 floor: 0.05,
             },
         ),
+        (
+            "inverse_gap_budget",
+            Explorer::InverseGapBudget {
+                budget: 0.05,
+                floor: 0.01,
+            },
+        ),
+        (
+            "pairwise_odds",
+            Explorer::PairwiseOdds {
+                alpha: 0.35,
+                floor: 0.01,
+            },
+        ),
+        (
+            "thompson",
+            Explorer::Thompson {
+                alpha: 0.35,
+                floor: 0.01,
+            },
+        ),
     ];
     for candidates in [4, 64, 1_000] {
         let scores: Vec<f64> = (0..candidates)
             .map(|i| 1.0 + f64::from(i * 37 % 101))
             .collect();
         let spreads = vec![0.1; scores.len()];
+        let probabilities: Vec<f64> = scores.iter().map(|s| s / 1_000.0).collect();
         let mut odds = vec![0.0; scores.len()];
         for (name, explorer) in explorers {
             let name = format!("explore/{name}/{candidates}");
@@ -39,6 +61,7 @@ pub fn bench(c: &mut Criterion) {
                 b.iter(|| {
                     let arms = Arms {
                         scores: black_box(&scores),
+                        probabilities: &probabilities,
                         spreads: &spreads,
                     };
                     explorer.fill(&arms, &mut odds);

@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::explore::{Arms, Explorer};
+use super::explore::{Arms, Policy};
 use super::scratch::Scratch;
 use super::snapshot::{Placement, Snapshot};
 use crate::domain::{Choice, DecisionId, PlacementAsk, Propensity, Request, Tier, Verdict};
@@ -79,12 +79,14 @@ fn compete(snapshot: &Snapshot, scratch: &mut Scratch) -> Option<Tier> {
         .min()?;
     scratch.competing.clear();
     scratch.scores.clear();
+    scratch.probabilities.clear();
     scratch.spreads.clear();
     for i in all {
         if left(scratch, i) && tier_of(snapshot, scratch, i) == tier {
             scratch.competing.push(i);
             let runner = &scratch.running[i as usize];
             scratch.scores.push(runner.score);
+            scratch.probabilities.push(runner.probability);
             scratch.spreads.push(runner.spread);
         }
     }
@@ -99,14 +101,15 @@ fn tier_of(snapshot: &Snapshot, scratch: &Scratch, runner: u32) -> Tier {
         .tier
 }
 
-fn odds(explorer: &Explorer, scratch: &mut Scratch) {
+fn odds(policy: &Policy, scratch: &mut Scratch) {
     scratch.odds.clear();
     scratch.odds.resize(scratch.scores.len(), 0.0);
     let arms = Arms {
         scores: &scratch.scores,
+        probabilities: &scratch.probabilities,
         spreads: &scratch.spreads,
     };
-    explorer.fill(&arms, &mut scratch.odds);
+    policy.fill(&arms, &mut scratch.odds);
 }
 
 /// Writes the odds of the first draw of a tier into the verdicts.
@@ -121,7 +124,8 @@ fn write_odds(scratch: &mut Scratch) {
 }
 
 /// The index whose part of the unit interval holds `u`; never one without a part.
-fn pick(u: f64, odds: &[f64]) -> Option<usize> {
+#[must_use]
+pub fn pick(u: f64, odds: &[f64]) -> Option<usize> {
     let mut sum = 0.0;
     let mut last = None;
     for (i, &p) in odds.iter().enumerate() {

@@ -25,7 +25,7 @@ pub mod shadow;
 pub mod snapshot;
 pub mod words;
 
-pub use draw::uniform;
+pub use draw::{pick, uniform};
 pub use eligibility::creative_for;
 pub use odds::{SlateOdds, odds_of};
 pub use scratch::Scratch;

@@ -25,6 +25,8 @@ pub struct Scratch {
     pub(super) running: Vec<Runner>,
     /// Scores of those who compete for a rank.
     pub(super) scores: Vec<f64>,
+    /// Probabilities of a conversion in those.
+    pub(super) probabilities: Vec<f64>,
     /// How sure those are: standard deviations of their logarithms.
     pub(super) spreads: Vec<f64>,
     /// Their odds.

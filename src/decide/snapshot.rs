@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::bucketing;
 use super::condition::Condition;
-use super::explore::Explorer;
+use super::explore::Policy;
 use super::inputs::{Input, Vocabulary};
 use super::learning::Learning;
 use super::posterior::Posterior;
@@ -187,7 +187,7 @@ pub struct Placement {
     /// The most offers it takes.
     pub count_max: u8,
     /// How it explores.
-    pub explorer: Explorer,
+    pub explorer: Policy,
     /// Offers that may compete here, ascending.
     pub offers: Vec<OfferIx>,
 }

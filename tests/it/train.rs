@@ -35,8 +35,9 @@ use crate::support::{DEMO, NOON, by_prior, request};
 
 /// The demo operator with every explorer at random half of the time: a log of a week in one of an hour.
 pub fn exploring() -> Snapshot {
-    let own = DEMO.replace("temperature = 0.25", "temperature = 1.0");
-    by_prior(&own.replace("floor = 0.05", "floor = 0.5"))
+    let own = DEMO.replace("kind = \"pairwise_odds\"", "kind = \"softmax\"");
+    let own = own.replace("alpha = 0.35", "temperature = 1.0");
+    by_prior(&own.replace("floor = 0.01", "floor = 0.5"))
 }
 
 const PLACEMENT: &str = "tracker_hero";

@@ -55,6 +55,10 @@ pub const LEVER: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 pub const PRIOR: std::ops::RangeInclusive<f64> = 0.0001..=1.0;
 /// How sharply softmax prefers the best, as a share of the best score.
 pub const TEMPERATURE: std::ops::RangeInclusive<f64> = 0.001..=100.0;
+/// How fast inverse-gap weighting falls with the gap, as a share of the best score.
+pub const GAMMA: std::ops::RangeInclusive<f64> = 0.0..=1e6;
+/// What a posterior's deviations are multiplied by: 1 is Thompson's exploring, 0 the best alone.
+pub const ALPHA: std::ops::RangeInclusive<f64> = 0.0..=10.0;
 /// Hours after being seen in which an event is the showing's consequence. An hour is longer than any hold;
 /// what is remembered for longer than a quarter is remembered for nothing.
 pub const WINDOW_HOURS: std::ops::RangeInclusive<i64> = 1..=90 * 24;

@@ -5,19 +5,27 @@
 //! take a candidate away.
 
 mod epsilon_greedy;
+mod inverse_gap;
+mod normal;
+mod pairwise_odds;
 mod softmax;
+mod thompson;
+mod uniform;
 
 /// How much chance the candidates that are not the best get.
 ///
 /// Every explorer writes one probability per candidate, each within [0, 1], summing to 1 up to rounding
 /// (1e-12), for any finite scores: negative ones, zeros, all equal, as far apart as numbers go. A single
-/// candidate gets exactly 1. A higher score never has lower odds. Of equal best scores the first, which is the
-/// first in the catalog, is the best of [`Explorer::Deterministic`] and [`Explorer::EpsilonGreedy`];
-/// [`Explorer::Softmax`] gives equals equal odds.
+/// candidate gets exactly 1. Of candidates that are equally probable and equally sure, a higher score never has lower
+/// odds. Of equal best scores the first, which is the first in the catalog, is the best, where there can be only one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Explorer {
-    /// The best, always: nothing is explored, and the log cannot judge other policies.
-    Deterministic,
+    /// The best, and everyone equally with what the floor says; with a floor of 0 nothing is explored, and the
+    /// log cannot judge other policies.
+    Deterministic {
+        /// The share spread over all equally, in [0, 1].
+        floor: f64,
+    },
     /// The best with 1 - epsilon, everyone equally with epsilon (Sutton and Barto 2018, section 2.2).
     EpsilonGreedy {
         /// The share that explores, in [0, 1].
@@ -31,6 +39,49 @@ pub enum Explorer {
         /// The share spread over all equally, in [0, 1].
         floor: f64,
     },
+    /// Everyone equally.
+    Uniform,
+    /// `1 / (K + gamma * gap)`, gaps relative to the best, and the best the rest (Abe and Long 1999; SquareCB, FALCON).
+    InverseGap {
+        /// How fast odds fall with the gap; at least 0.
+        gamma: f64,
+        /// The share spread over all equally, in [0, 1].
+        floor: f64,
+    },
+    /// The same with the gamma at which all but the best get so much together.
+    InverseGapBudget {
+        /// What all but the best get together at most, in [0, 1].
+        budget: f64,
+        /// The share spread over all equally, in [0, 1].
+        floor: f64,
+    },
+    /// Each against the best, as surely as the posterior knows them. Where it says nothing (every spread is 0), the
+    /// budgeted inverse gap with [`Explorer::UNSURE_BUDGET`] stands in.
+    PairwiseOdds {
+        /// What the beliefs' deviations are multiplied by, in [0, 10]; 1 is Thompson's exploring.
+        alpha: f64,
+        /// The share spread over all equally, in [0, 1].
+        floor: f64,
+    },
+    /// The probability of being the best under the posterior, by quadrature (Thompson 1933). Without a posterior as
+    /// [`Explorer::PairwiseOdds`].
+    Thompson {
+        /// What the beliefs' deviations are multiplied by, in [0, 10].
+        alpha: f64,
+        /// The share spread over all equally, in [0, 1].
+        floor: f64,
+    },
+}
+
+/// An explorer, and the slice of its draws that is uniform whatever it says.
+///
+/// The odds, and so every propensity, are those of the mixture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// What draws.
+    pub explorer: Explorer,
+    /// The share of the draws, in [0, 1], in which everyone is as likely: what keeps very different models judgeable.
+    pub uniform_share: f64,
 }
 
 /// What an explorer looks at: one entry per candidate in each list.
@@ -38,17 +89,45 @@ pub enum Explorer {
 pub struct Arms<'a> {
     /// Expected values in minor units, finite.
     pub scores: &'a [f64],
+    /// Believed probabilities of a conversion, within [0, 1]; a score is its probability times what one is worth.
+    pub probabilities: &'a [f64],
     /// Standard deviations of the logarithms of the scores, finite and at least 0; all 0 where nobody
     /// knows how sure the scores are.
     pub spreads: &'a [f64],
 }
 
+impl Arms<'_> {
+    /// The probability of one candidate, held where its log-odds are finite.
+    fn probability(&self, i: usize) -> f64 {
+        self.probabilities[i].clamp(P_MIN, 1.0 - P_MIN)
+    }
+
+    /// Standard deviation of the log-odds of one candidate's probability.
+    fn deviation(&self, i: usize) -> f64 {
+        (self.spreads[i] / (1.0 - self.probability(i))).min(DEVIATION_MAX)
+    }
+
+    /// Whether anybody knows how sure any score is.
+    fn unsure(&self) -> bool {
+        self.spreads.iter().any(|s| *s > 0.0)
+    }
+}
+
+/// Nearer to 0 or 1 a probability says nothing more.
+const P_MIN: f64 = 1e-9;
+/// A belief wider than this knows nothing.
+const DEVIATION_MAX: f64 = 1e3;
+
 impl Explorer {
+    /// What all but the best get together where an explorer that goes by the posterior has none.
+    pub const UNSURE_BUDGET: f64 = 0.05;
+
     /// Writes the odds of these candidates into `odds`, which is as long as each list of `arms`.
     pub fn fill(&self, arms: &Arms<'_>, odds: &mut [f64]) {
         let scores = arms.scores;
         debug_assert_eq!(scores.len(), odds.len());
         debug_assert_eq!(scores.len(), arms.spreads.len());
+        debug_assert_eq!(scores.len(), arms.probabilities.len());
         debug_assert!(scores.iter().all(|score| score.is_finite()));
         debug_assert!((arms.spreads.iter()).all(|s| s.is_finite() && *s >= 0.0));
         if let [only] = odds {
@@ -57,12 +136,62 @@ impl Explorer {
             return;
         }
         match *self {
-            Explorer::Deterministic => epsilon_greedy::fill(0.0, scores, odds),
+            Explorer::Deterministic { floor } => epsilon_greedy::fill(floor, scores, odds),
             Explorer::EpsilonGreedy { epsilon } => epsilon_greedy::fill(epsilon, scores, odds),
             Explorer::Softmax { temperature, floor } => {
                 softmax::fill(temperature, floor, scores, odds);
             }
+            Explorer::Uniform => uniform::fill(odds),
+            Explorer::InverseGap { gamma, floor } => {
+                inverse_gap::fill(gamma, scores, odds);
+                mix(floor, odds);
+            }
+            Explorer::InverseGapBudget { budget, floor } => {
+                inverse_gap::budgeted(budget, scores, odds);
+                mix(floor, odds);
+            }
+            Explorer::PairwiseOdds { floor, .. } | Explorer::Thompson { floor, .. }
+                if !arms.unsure() =>
+            {
+                inverse_gap::budgeted(Explorer::UNSURE_BUDGET, scores, odds);
+                mix(floor, odds);
+            }
+            Explorer::PairwiseOdds { alpha, floor } => {
+                pairwise_odds::fill(alpha, arms, odds);
+                mix(floor, odds);
+            }
+            Explorer::Thompson { alpha, floor } => {
+                thompson::fill(alpha, arms, odds);
+                mix(floor, odds);
+            }
         }
+    }
+}
+
+impl Policy {
+    /// Writes the odds of these candidates into `odds`, which is as long as each list of `arms`.
+    pub fn fill(&self, arms: &Arms<'_>, odds: &mut [f64]) {
+        self.explorer.fill(arms, odds);
+        if self.uniform_share > 0.0 && odds.len() > 1 {
+            mix(self.uniform_share, odds);
+        }
+    }
+}
+
+impl From<Explorer> for Policy {
+    fn from(explorer: Explorer) -> Policy {
+        Policy {
+            explorer,
+            uniform_share: 0.0,
+        }
+    }
+}
+
+/// Keeps `1 - share` of the odds and spreads `share` over all equally.
+fn mix(share: f64, odds: &mut [f64]) {
+    let each = share / odds.len() as f64;
+    for p in odds {
+        *p = (*p * (1.0 - share) + each).min(1.0);
     }
 }
 
@@ -74,10 +203,28 @@ fn best(scores: &[f64]) -> Option<usize> {
 impl std::fmt::Display for Explorer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Explorer::Deterministic => f.write_str("deterministic"),
+            Explorer::Deterministic { floor: 0.0 } => f.write_str("deterministic"),
+            Explorer::Deterministic { floor } => write!(f, "deterministic({floor})"),
             Explorer::EpsilonGreedy { epsilon } => write!(f, "epsilon_greedy({epsilon})"),
             Explorer::Softmax { temperature, floor } => write!(f, "softmax({temperature},{floor})"),
+            Explorer::Uniform => f.write_str("uniform"),
+            Explorer::InverseGap { gamma, floor } => write!(f, "inverse_gap({gamma},{floor})"),
+            Explorer::InverseGapBudget { budget, floor } => {
+                write!(f, "inverse_gap_budget({budget},{floor})")
+            }
+            Explorer::PairwiseOdds { alpha, floor } => write!(f, "pairwise_odds({alpha},{floor})"),
+            Explorer::Thompson { alpha, floor } => write!(f, "thompson({alpha},{floor})"),
         }
+    }
+}
+
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.explorer.fmt(f)?;
+        if self.uniform_share > 0.0 {
+            write!(f, "+uniform({})", self.uniform_share)?;
+        }
+        Ok(())
     }
 }
 
@@ -89,8 +236,10 @@ mod tests {
     fn check(explorer: Explorer, scores: &[f64], expected: &[f64]) {
         let mut odds = vec![f64::NAN; scores.len()];
         let spreads = vec![0.0; scores.len()];
+        let probabilities = vec![0.1; scores.len()];
         let arms = Arms {
             scores,
+            probabilities: &probabilities,
             spreads: &spreads,
         };
         explorer.fill(&arms, &mut odds);
@@ -103,7 +252,7 @@ mod tests {
 
     #[test]
     fn deterministic_takes_the_first_of_the_best() {
-        let explorer = Explorer::Deterministic;
+        let explorer = Explorer::Deterministic { floor: 0.0 };
         check(explorer, &[], &[]);
         check(explorer, &[-3.0], &[1.0]);
         check(explorer, &[1.0, 2.0, 2.0], &[0.0, 1.0, 0.0]);
@@ -152,5 +301,133 @@ mod tests {
         check(explorer, &[0.0, -1.0, 0.0], &[0.45, 0.1, 0.45]);
         check(explorer, &[-0.0, 0.0], &[0.5, 0.5]);
         check(explorer, &[f64::MIN, f64::MAX], &[0.15, 0.85]);
+    }
+
+    /// The odds of candidates that are worth 100 each, with these probabilities and deviations of their log-odds.
+    fn learnt(explorer: Explorer, probabilities: &[f64], deviations: &[f64]) -> Vec<f64> {
+        let scores: Vec<f64> = probabilities.iter().map(|p| 100.0 * p).collect();
+        let spread = |(p, d): (&f64, &f64)| (1.0 - p) * d;
+        let spreads: Vec<f64> = probabilities.iter().zip(deviations).map(spread).collect();
+        let mut odds = vec![f64::NAN; scores.len()];
+        let arms = Arms {
+            scores: &scores,
+            probabilities,
+            spreads: &spreads,
+        };
+        explorer.fill(&arms, &mut odds);
+        odds
+    }
+
+    const PAIRWISE: Explorer = Explorer::PairwiseOdds {
+        alpha: 1.0,
+        floor: 0.0,
+    };
+    const THOMPSON: Explorer = Explorer::Thompson {
+        alpha: 1.0,
+        floor: 0.0,
+    };
+
+    #[test]
+    fn inverse_gap_is_its_formula() {
+        let igw = |gamma, floor| Explorer::InverseGap { gamma, floor };
+        check(igw(10.0, 0.0), &[4.0, 2.0], &[6.0 / 7.0, 1.0 / 7.0]);
+        check(igw(10.0, 0.0), &[4e9, 2e9], &[6.0 / 7.0, 1.0 / 7.0]);
+        check(igw(0.0, 0.0), &[4.0, 2.0], &[0.5, 0.5]);
+        check(igw(5.0, 0.5), &[0.0, 0.0], &[0.5, 0.5]);
+        check(igw(5.0, 0.5), &[0.0, -3.0], &[0.75, 0.25]);
+    }
+
+    #[test]
+    fn a_budget_is_kept_and_used() {
+        let igw = Explorer::InverseGapBudget {
+            budget: 0.05,
+            floor: 0.0,
+        };
+        for scores in [&[9.0, 8.0, 1.0][..], &[1e-9, 0.0], &[5.0, 5.0, 5.0, 1.0]] {
+            let mut odds = vec![0.0; scores.len()];
+            igw.fill(
+                &Arms {
+                    scores,
+                    probabilities: scores,
+                    spreads: &vec![0.0; scores.len()],
+                },
+                &mut odds,
+            );
+            assert!(odds[0] >= 0.95 - 1e-12, "{odds:?}");
+            assert!(odds[0] < 0.951 || scores[1] == 0.0, "{odds:?}");
+        }
+        // Without a posterior it stands in.
+        check(PAIRWISE, &[2.0, 2.0], &[0.95, 0.05]);
+    }
+
+    #[test]
+    fn pairwise_odds_are_thompsons_for_two_of_one_value() {
+        for (p, q, dp, dq) in [
+            (0.05, 0.04, 0.3, 0.2),
+            (0.9, 0.2, 1.5, 2.0),
+            (0.3, 0.3, 0.0, 1.0),
+        ] {
+            let log_odds = |p: f64| (p / (1.0 - p)).ln();
+            let (z, w) = (log_odds(p), log_odds(q));
+            let thompson = normal::below((z - w) / f64::hypot(dp, dq));
+            let odds = learnt(PAIRWISE, &[p, q], &[dp, dq]);
+            assert!((odds[0] - thompson).abs() < 1e-12, "{odds:?}, {thompson}");
+            let odds = learnt(THOMPSON, &[p, q], &[dp, dq]);
+            assert!((odds[0] - thompson).abs() < 0.01, "{odds:?}, {thompson}");
+        }
+    }
+
+    #[test]
+    fn those_alike_share() {
+        for explorer in [PAIRWISE, THOMPSON] {
+            for n in [2, 5, 40] {
+                for p in learnt(explorer, &vec![0.03; n], &vec![0.4; n]) {
+                    assert!((p - 1.0 / n as f64).abs() < 1e-12, "{explorer} {n}: {p}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_surer_than_certain() {
+        // The first is worth a dollar at most, the second earns two: no width of belief makes up for that.
+        let arms = Arms {
+            scores: &[20.0, 200.0],
+            probabilities: &[0.2, 0.2],
+            spreads: &[50.0, 0.1],
+        };
+        for explorer in [PAIRWISE, THOMPSON] {
+            let mut odds = [0.0; 2];
+            explorer.fill(&arms, &mut odds);
+            assert!(odds[0] < 1e-9, "{explorer}: {odds:?}");
+        }
+    }
+
+    /// The difference of two policies' odds: half the sum of what each candidate's differ by.
+    #[test]
+    fn pairwise_odds_stay_near_thompson() {
+        let probabilities = [0.06, 0.05, 0.045, 0.03, 0.01];
+        let deviations = [0.15, 0.4, 0.2, 0.5, 0.8];
+        let near = learnt(PAIRWISE, &probabilities, &deviations);
+        let exact = learnt(THOMPSON, &probabilities, &deviations);
+        let apart = near.iter().zip(&exact).map(|(a, b)| (a - b).abs());
+        assert!(apart.sum::<f64>() / 2.0 < 0.1, "{near:?} {exact:?}");
+    }
+
+    #[test]
+    fn a_uniform_slice_is_in_the_odds() {
+        let policy = Policy {
+            explorer: Explorer::Deterministic { floor: 0.0 },
+            uniform_share: 0.1,
+        };
+        let mut odds = [0.0; 2];
+        let arms = Arms {
+            scores: &[1.0, 2.0],
+            probabilities: &[0.1, 0.1],
+            spreads: &[0.0, 0.0],
+        };
+        policy.fill(&arms, &mut odds);
+        assert!((odds[0] - 0.05).abs() < 1e-15 && (odds[1] - 0.95).abs() < 1e-15);
+        assert_eq!(policy.to_string(), "deterministic+uniform(0.1)");
     }
 }

@@ -91,7 +91,7 @@ fn placements() {
     assert_eq!((hero.phases, hero.count_max), (Set::ALL, 2));
     assert_eq!(
         hero.explorer,
-        Explorer::EpsilonGreedy { epsilon: 0.1 },
+        Explorer::EpsilonGreedy { epsilon: 0.1 }.into(),
         "the catalog's"
     );
     assert_eq!(hero.offers, [OfferIx(0), OfferIx(1), OfferIx(2)]);
@@ -101,7 +101,8 @@ fn placements() {
         Explorer::Softmax {
             temperature: 0.5,
             floor: 0.1
-        },
+        }
+        .into(),
         "its own"
     );
     assert_eq!(

@@ -84,7 +84,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         phases: Set::ALL,
         channels: Set::ALL,
         count_max: 1,
-        explorer: Explorer::Deterministic,
+        explorer: Explorer::Deterministic { floor: 0.0 }.into(),
         offers: vec![OfferIx(0)],
     };
     let catalog = Catalog {

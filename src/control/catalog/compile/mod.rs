@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use super::file::{File, PlacementEntry};
 use super::mistake::{Notes, Placed};
-use crate::decide::explore::Explorer;
+use crate::decide::explore::Policy;
 use crate::decide::inputs::Vocabulary;
 use crate::decide::learning::Learning;
 use crate::decide::snapshot::{Catalog, Placement, Set};
@@ -77,7 +77,7 @@ fn digest(source: &str) -> String {
 fn add_placements(
     catalog: &mut Catalog,
     entries: Vec<PlacementEntry>,
-    explorer: Explorer,
+    explorer: Policy,
     notes: &Notes,
 ) {
     let mut ids = Ids::default();

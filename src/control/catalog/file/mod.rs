@@ -4,6 +4,7 @@
 //! each other (unknown ids, offers that can never be shown) is `compile`'s.
 
 mod creative;
+mod explorer;
 mod learning;
 mod offer;
 mod placement;

@@ -1,10 +1,10 @@
 //! `[[placement]]`: a place on a page.
 
-use super::settings::explorer;
+use super::explorer::explorer;
 use crate::control::catalog::fields::{Fields, Item};
 use crate::control::catalog::limits::{COUNT_MAX, NAME_CHARS_MAX};
 use crate::control::catalog::mistake::Placed;
-use crate::decide::explore::Explorer;
+use crate::decide::explore::Policy;
 use crate::domain::{Channel, OfferClass, Phase};
 
 /// A place on a page, as written.
@@ -20,7 +20,7 @@ pub struct PlacementEntry {
     /// The most offers it takes.
     pub count_max: u8,
     /// Its own explorer.
-    pub explorer: Option<Explorer>,
+    pub explorer: Option<Policy>,
 }
 
 impl PlacementEntry {

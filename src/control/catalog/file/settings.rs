@@ -1,15 +1,14 @@
 //! What a catalog says once: the operator, consent, care, caps, exploration.
 
+use super::explorer::{EXPLORER_DEFAULT, explorer};
 use super::learning::LearningEntry;
 use super::words::{FeatureEntry, features, groups, triggers};
 use crate::control::catalog::fields::{Fields, Item};
-use crate::control::catalog::limits::{
-    CAP_COUNT_MAX, CAP_HOURS_MAX, CAPS_MAX, NAME_CHARS_MAX, TEMPERATURE,
-};
+use crate::control::catalog::limits::{CAP_COUNT_MAX, CAP_HOURS_MAX, CAPS_MAX, NAME_CHARS_MAX};
 use crate::control::catalog::mistake::{Notes, Placed};
 use crate::control::catalog::tree::Value;
 use crate::decide::condition::Groups;
-use crate::decide::explore::Explorer;
+use crate::decide::explore::Policy;
 use crate::decide::snapshot::{Cap, CarePolicy};
 use crate::domain::{Consent, Currency};
 
@@ -24,7 +23,7 @@ pub struct Settings {
     /// `[caps]`.
     pub selling_caps: Vec<Cap>,
     /// `[explorer]`.
-    pub explorer: Explorer,
+    pub explorer: Policy,
     /// `[learning]`.
     pub learning: LearningEntry,
     /// `[features]`.
@@ -43,14 +42,6 @@ pub struct Operator {
     pub time_zone: jiff::tz::TimeZone,
     /// The locale that every offer has words in.
     pub default_locale: Box<str>,
-}
-
-/// The kinds of an explorer, before their parameters.
-#[derive(Clone, Copy)]
-enum ExplorerKind {
-    Deterministic,
-    EpsilonGreedy,
-    Softmax,
 }
 
 /// A cap's `per`: hours of a sliding window.
@@ -247,46 +238,4 @@ fn cap(item: Item<'_>) -> Option<Cap> {
         count: count?,
         window_ms: window? * MS_PER_HOUR,
     })
-}
-
-/// Explores a little everywhere: without it the log could never judge another policy.
-const EXPLORER_DEFAULT: Explorer = Explorer::Softmax {
-    temperature: 0.25,
-    floor: 0.05,
-};
-
-/// `[explorer]`, or a placement's own.
-pub(super) fn explorer(item: Item<'_>) -> Option<Explorer> {
-    let mut fields = Fields::open(item)?;
-    let kind = fields
-        .need("kind", "deterministic, epsilon_greedy or softmax")
-        .and_then(|item| {
-            item.one_of(&[
-                ("deterministic", ExplorerKind::Deterministic),
-                ("epsilon_greedy", ExplorerKind::EpsilonGreedy),
-                ("softmax", ExplorerKind::Softmax),
-            ])
-        });
-    let mut share = |key, default| {
-        fields
-            .take(key)
-            .map_or(Some(default), |item| item.number(0.0..=1.0))
-    };
-    let explorer = match kind? {
-        ExplorerKind::Deterministic => Some(Explorer::Deterministic),
-        ExplorerKind::EpsilonGreedy => {
-            share("epsilon", 0.1).map(|epsilon| Explorer::EpsilonGreedy { epsilon })
-        }
-        ExplorerKind::Softmax => {
-            let floor = share("floor", 0.05);
-            let temperature = fields
-                .take("temperature")
-                .map_or(Some(0.25), |item| item.number(TEMPERATURE));
-            floor
-                .zip(temperature)
-                .map(|(floor, temperature)| Explorer::Softmax { temperature, floor })
-        }
-    };
-    fields.close();
-    explorer
 }
