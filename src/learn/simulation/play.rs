@@ -121,6 +121,7 @@ struct Player<'w> {
     x: Vec<(u16, f64)>,
     beliefs: Vec<Belief>,
     scores: Vec<f64>,
+    probabilities: Vec<f64>,
     spreads: Vec<f64>,
     /// The offers that may be shown at this look.
     candidates: Vec<usize>,
@@ -145,6 +146,7 @@ impl<'w> Player<'w> {
             x: Vec::new(),
             beliefs: Vec::new(),
             scores: Vec::new(),
+            probabilities: Vec::new(),
             spreads: Vec::new(),
             candidates: Vec::new(),
             values: Vec::new(),
@@ -178,16 +180,17 @@ impl<'w> Player<'w> {
         self.odds.clear();
         self.odds.resize(self.candidates.len(), 0.0);
         match self.policy {
-            Policy::Oracle => self.explore(Explorer::Deterministic, |player| {
+            Policy::Oracle => self.explore(Explorer::Deterministic { floor: 0.0 }, |player| {
                 player.scores.extend_from_slice(&player.values);
             }),
-            Policy::Uniform => self.explore(Explorer::EpsilonGreedy { epsilon: 1.0 }, |player| {
+            Policy::Uniform => self.explore(Explorer::Uniform, |player| {
                 player.scores.resize(player.candidates.len(), 0.0);
             }),
             Policy::Model(explorer) => self.explore(explorer, |player| {
                 features(player.customers, look, &mut player.x);
                 for &offer in &player.candidates {
                     let z = player.pushed.logit(world, offer, &player.x);
+                    player.probabilities.push(sigmoid(z));
                     player.scores.push(sigmoid(z) * world.offers[offer].margin);
                 }
             }),
@@ -200,6 +203,7 @@ impl<'w> Player<'w> {
                     for (belief, &offer) in player.beliefs.iter().zip(&player.candidates) {
                         let margin = world.offers[offer].margin;
                         player.scores.push(belief.probability() * margin);
+                        player.probabilities.push(belief.probability());
                         player.spreads.push(belief.spread());
                     }
                 });
@@ -210,11 +214,14 @@ impl<'w> Player<'w> {
     /// Lets an explorer make odds of the scores, and the spreads if any, that `fill` gives.
     fn explore(&mut self, explorer: Explorer, fill: impl FnOnce(&mut Self)) {
         self.scores.clear();
+        self.probabilities.clear();
         self.spreads.clear();
         fill(self);
         self.spreads.resize(self.scores.len(), 0.0);
+        self.probabilities.resize(self.scores.len(), 0.0);
         let arms = Arms {
             scores: &self.scores,
+            probabilities: &self.probabilities,
             spreads: &self.spreads,
         };
         explorer.fill(&arms, &mut self.odds);
