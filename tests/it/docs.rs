@@ -153,6 +153,7 @@ fn flags_that_are_mentioned_exist() {
         &["train"],
         &["replay"],
         &["export"],
+        &["simulate"],
         &["model", "score"],
         &["model", "inspect"],
         &["model", "push"],
