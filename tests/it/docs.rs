@@ -155,6 +155,7 @@ fn flags_that_are_mentioned_exist() {
         &["evaluate"],
         &["replay"],
         &["export"],
+        &["simulate"],
         &["model", "score"],
         &["model", "inspect"],
         &["model", "push"],
