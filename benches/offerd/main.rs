@@ -6,9 +6,11 @@
 
 mod condition;
 mod decide;
+mod eligibility;
 mod explore;
 mod journal;
 mod ledger;
+mod score;
 mod tokens;
 mod wire;
 
@@ -32,6 +34,8 @@ criterion_group! {
     config = settings();
     targets =
         decide::bench,
+        eligibility::bench,
+        score::bench,
         condition::bench,
         explore::bench,
         tokens::bench,
