@@ -246,7 +246,9 @@ impl App {
                 let (watching, stop) = (watching, stopped(stopping.clone()));
                 async move {
                     tokio::select! {
-                        () = admission::watch(watching) => {}
+                        Err(error) = admission::watch(watching) => {
+                            tracing::error!(%error, "overload is not seen any more");
+                        }
                         () = stop => {}
                     }
                 }

@@ -228,7 +228,7 @@ fn describe() {
         ),
         (
             "offerd_queue_wait_seconds",
-            "how long a ready task waited for its turn, at least",
+            "how long a ready socket usually waited for its turn",
         ),
         ("offerd_epoch", "number of the snapshot that serves"),
         ("offerd_journal_bytes", "bytes of the journal on disk"),
