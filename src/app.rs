@@ -25,7 +25,8 @@ use crate::control::{Control, ControlError, Settings, Shipped, stored_catalogs};
 use crate::domain::{Class, Millis};
 use crate::journal::sink::{Sink, SinkHandle, StartError as SinkError};
 use crate::journal::{Journal, OpenError, Position};
-use crate::learn::learner::run::{Embedded, StartError as LearnerError};
+use crate::learn::learner::run::{Embedded, Source, StartError as LearnerError};
+use crate::learn::learner::streams::Fleet;
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
 use crate::serve::admission::{self, Admission};
@@ -245,7 +246,9 @@ impl App {
                 let (watching, stop) = (watching, stopped(stopping.clone()));
                 async move {
                     tokio::select! {
-                        () = admission::watch(watching) => {}
+                        Err(error) = admission::watch(watching) => {
+                            tracing::error!(%error, "overload is not seen any more");
+                        }
                         () = stop => {}
                     }
                 }
@@ -258,6 +261,11 @@ impl App {
                 move || control.tick(serve::now())
             }),
         ];
+        if config.learner.enabled && config.learner.source == Source::Redis {
+            let following = follow(config.redis.url.clone(), Arc::clone(&control));
+            let every_ms = Duration::from_millis(config.learner.publish_ms);
+            tasks.push(every(every_ms, stopping.clone(), following));
+        }
         if !config.catalog.file.as_os_str().is_empty() {
             let watching = watch_catalog(config.catalog.file.clone(), Arc::clone(&control));
             let poll = Duration::from_millis(config.catalog.poll_ms);
@@ -390,7 +398,7 @@ fn start_learner(
     journal: &Journal,
     control: &Arc<Control>,
 ) -> Result<Option<Arc<Embedded>>, StartError> {
-    if !config.learner.enabled {
+    if !config.learner.enabled || config.learner.source == Source::Redis {
         return Ok(None);
     }
     let data = &config.node.data;
@@ -400,6 +408,32 @@ fn start_learner(
     let dir = data.join("learner");
     let learner = Embedded::start(&dir, journal.clone(), &config.learner, find, publish)?;
     Ok(Some(Arc::new(learner)))
+}
+
+/// Asks Redis for what another process has learnt from all nodes. Redis being away changes nothing.
+fn follow(url: String, control: Arc<Control>) -> impl FnMut() + Send + 'static {
+    let (mut fleet, mut known, mut away) = (None, None, false);
+    move || {
+        let asked = match &mut fleet {
+            Some(fleet) => Fleet::published(fleet, known),
+            none => Fleet::connect(&url).and_then(|new| none.insert(new).published(known)),
+        };
+        match asked {
+            Ok(learnt) => {
+                away = false;
+                if let Some(learnt) = learnt {
+                    known = Some(learnt.version);
+                    control.publish(learnt);
+                }
+            }
+            Err(error) => {
+                fleet = None;
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(%error, "no posterior from Redis; the last one serves on");
+                }
+            }
+        }
+    }
 }
 
 /// The catalog file's text; `None` where none is configured.

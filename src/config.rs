@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::registry::ModelsConfig;
 use crate::journal::JournalConfig;
 use crate::journal::sink::RedisConfig;
-use crate::learn::learner::run::LearnerConfig;
+use crate::learn::learner::run::{LearnerConfig, Source};
 use crate::ledger::LedgerConfig;
 use crate::listener::ListenerConfig;
 use crate::serve::DecisionConfig;
@@ -237,6 +237,7 @@ impl Config {
         self.catalog.check()?;
         self.log.check()?;
         self.check_memory()?;
+        self.check_learner()?;
         self.check_ports()
     }
 
@@ -248,6 +249,15 @@ impl Config {
         }
         let message = format!("is {ledger}; it must be at most journal.retain_days, {journal}");
         Err(setting("ledger.horizon_days", message))
+    }
+
+    fn check_learner(&self) -> Result<(), ConfigError> {
+        if self.learner.source == Source::Journal || !self.redis.url.is_empty() {
+            return Ok(());
+        }
+        let message: String =
+            "is \"redis\"; it must be \"journal\" where redis.url is empty".into();
+        Err(setting("learner.source", message))
     }
 
     /// Ports that strangers reach are guarded, and the two are two.

@@ -15,6 +15,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use self::durations::Durations;
 use crate::domain::{Class, EventType, Exclusion, Lack};
 
+// What models do is rendered from the tallies; see `models`.
+const MODEL_DECISIONS: &str = "offerd_model_decisions_total";
+const MODEL_FAILURES: &str = "offerd_model_failures_total";
+const MODEL_DURATION: &str = "offerd_model_duration_seconds";
+const MODEL_INPUTS_ODD: &str = "offerd_model_inputs_odd_total";
+
 /// What became of a decision as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -222,7 +228,7 @@ fn describe() {
         ),
         (
             "offerd_queue_wait_seconds",
-            "how long a ready task waited for its turn, at least",
+            "how long a ready socket usually waited for its turn",
         ),
         ("offerd_epoch", "number of the snapshot that serves"),
         ("offerd_journal_bytes", "bytes of the journal on disk"),

@@ -6,10 +6,12 @@
 
 mod condition;
 mod decide;
+mod eligibility;
 mod explore;
 mod inputs;
 mod journal;
 mod ledger;
+mod score;
 mod tokens;
 mod wire;
 
@@ -34,6 +36,8 @@ criterion_group! {
     targets =
         decide::bench,
         inputs::bench,
+        eligibility::bench,
+        score::bench,
         condition::bench,
         explore::bench,
         tokens::bench,

@@ -94,7 +94,13 @@ pub fn run(args: &Args) -> Result<(), Error> {
     );
     let played: Vec<Played> = (0..args.seeds)
         .map(|seed| {
-            let played = play(&stream, &policy, FamilyPrior::default(), (seed, rows), &|| {});
+            let played = play(
+                &stream,
+                &policy,
+                FamilyPrior::default(),
+                (seed, rows),
+                &|| {},
+            );
             bar.inc(played.rows as u64);
             played
         })

@@ -19,7 +19,7 @@ use crate::learn::simulation::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Example: offerd simulate --customers Telco-Customer-Churn.csv --svg simulation.svg\n         \
-                  offerd simulate --offers 20 --base model --policies odds-matching,model-epsilon,model-greedy --json"
+                  offerd simulate --offers 20 --base model --policies pairwise-odds,model-epsilon,model-greedy --json"
 )]
 pub struct Args {
     /// How many offers a world has, 4 to 1000; several numbers are several studies.

@@ -226,10 +226,14 @@ pub struct PlacementRecord<'a> {
     pub policy: Option<Cow<'a, str>>,
     /// Probability of this slate in this order.
     pub joint_propensity: f64,
-    /// Every offer looked at; where there are more than [`LISTED_MAX`], the slate and the
-    /// eligible ones with the highest odds.
+    /// Every offer that stayed in the running; where more than [`LISTED_MAX`] were looked at, the slate
+    /// and those with the highest odds.
     #[serde(borrow)]
     pub candidates: Vec<CandidateRecord<'a>>,
+    /// The offers that left the running, by the reason of their exclusion; empty where more than
+    /// [`LISTED_MAX`] were looked at.
+    #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
+    pub withheld: Vec<(Cow<'a, str>, Vec<Cow<'a, str>>)>,
     /// How many are not listed, by the reason of their exclusion; eligible ones as `lost_on_score`.
     #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
     pub excluded: Vec<(Cow<'a, str>, u32)>,
@@ -238,7 +242,7 @@ pub struct PlacementRecord<'a> {
     pub slate: Vec<ChoiceRecord<'a>>,
 }
 
-/// One offer looked at: either `excluded`, or a probability, a score and odds.
+/// One offer in the running.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CandidateRecord<'a> {
     /// The offer's id.
@@ -667,6 +671,7 @@ fn placements<'a>(
             .placement
             .map(|ix| (&*catalog.placements[usize::from(ix.0)].policy).into()),
         joint_propensity: p.joint,
+        withheld: withheld(catalog, decision.candidates_of(p)),
         excluded: counted(decision.candidates_of(p)),
         candidates: listed(decision.candidates_of(p), decision.choices_of(p))
             .into_iter()
@@ -732,7 +737,7 @@ impl<'a> CandidateRecord<'a> {
 /// Whom the record lists, by index and in the order they were looked at.
 fn listed(all: &[Candidate], slate: &[Choice]) -> Vec<usize> {
     if all.len() <= LISTED_MAX {
-        return (0..all.len()).collect();
+        return (0..all.len()).filter(|i| is_eligible(&all[*i])).collect();
     }
     let odds = |candidate: &Candidate| match candidate.verdict {
         Verdict::Eligible { .. } if slate.iter().any(|c| c.offer == candidate.offer) => f64::MAX,
@@ -754,6 +759,25 @@ fn listed(all: &[Candidate], slate: &[Choice]) -> Vec<usize> {
 
 fn is_eligible(candidate: &Candidate) -> bool {
     matches!(candidate.verdict, Verdict::Eligible { .. })
+}
+
+/// Those who left the running, by reason: most offers are not for now, and there are few reasons.
+fn withheld<'a>(catalog: &'a Catalog, all: &[Candidate]) -> Vec<(Cow<'a, str>, Vec<Cow<'a, str>>)> {
+    let mut groups: Vec<(Cow<'a, str>, Vec<Cow<'a, str>>)> = Vec::new();
+    if all.len() > LISTED_MAX {
+        return groups;
+    }
+    for candidate in all {
+        let Verdict::Excluded(reason) = candidate.verdict else {
+            continue;
+        };
+        let offer = Cow::from(&*catalog.offer(candidate.offer).id);
+        match groups.iter_mut().find(|(why, _)| *why == reason.as_str()) {
+            Some((_, offers)) => offers.push(offer),
+            None => groups.push((reason.as_str().into(), vec![offer])),
+        }
+    }
+    groups
 }
 
 /// Those who are not listed, by reason.

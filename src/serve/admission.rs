@@ -2,16 +2,19 @@
 //!
 //! Work beyond what the machine can do only makes everybody late, so it is refused at once and cheaply, in
 //! two ways. [`Admission::pass`] asks before anything of a request is read: what part of its class is
-//! let in is ruled anew every [`WINDOW`] by how long ready tasks have waited (see [`super::overload`]).
+//! let in is ruled anew every [`WINDOW`] by how long ready sockets have waited (see [`super::overload`]).
 //! [`Admission::enter`] then takes one of a fixed number of permits for the work itself, which bounds
 //! memory whatever the machine is doing. Clicks make room for decisions, and decisions for
 //! conversions, which nobody sends twice for nothing.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -26,7 +29,7 @@ pub const PROBE: Duration = Duration::from_millis(5);
 
 /// A window has at least so many measurements, or it goes on: a process that the machine has put aside for a
 /// moment is not a queue.
-const PROBES_MIN: u32 = 4;
+const PROBES_MIN: usize = 4;
 
 /// How much may be done at once; a section of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,9 +130,7 @@ struct Inner {
     /// What part of each class is let in, of [`WHOLE`].
     shares: [AtomicU32; Class::ALL.len()],
     by_prior: AtomicBool,
-    /// The shortest wait of this window, in microseconds; [`u64::MAX`] before the first.
-    wait_us: AtomicU64,
-    /// That of the window before.
+    /// The usual wait in the last window, in microseconds.
     waited_us: AtomicU64,
     /// Used once a window, by whoever ends it.
     controller: Mutex<Controller>,
@@ -165,7 +166,6 @@ impl Admission {
             admitted: AtomicU64::new(0),
             shares: std::array::from_fn(|_| AtomicU32::new(WHOLE)),
             by_prior: AtomicBool::new(false),
-            wait_us: AtomicU64::new(u64::MAX),
             waited_us: AtomicU64::new(0),
             controller: Mutex::new(Controller::new(config.queue_us_target as u64)),
         };
@@ -227,22 +227,17 @@ impl Admission {
         self.inner.by_prior.load(Relaxed)
     }
 
-    /// Notes how long a task that was ready has waited for its turn.
-    pub fn waited(&self, wait: Duration) {
-        let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX - 1);
-        self.inner.wait_us.fetch_min(us, Relaxed);
-    }
-
-    /// Ends a window: to be called every [`WINDOW`].
-    pub fn turn(&self) {
+    /// Ends a window, in which sockets that were ready usually waited so long for their turn: to be called
+    /// every [`WINDOW`].
+    pub fn turn(&self, wait: Duration) {
         let inner = &self.inner;
-        let wait_us = Some(inner.wait_us.swap(u64::MAX, Relaxed)).filter(|us| *us < u64::MAX);
+        let wait_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         let window = Window {
             offered: std::array::from_fn(|i| inner.offered[i].swap(0, Relaxed)),
             admitted: inner.admitted.swap(0, Relaxed),
             wait_us,
         };
-        inner.waited_us.store(wait_us.unwrap_or(0), Relaxed);
+        inner.waited_us.store(wait_us, Relaxed);
         let mut controller = inner
             .controller
             .lock()
@@ -266,32 +261,45 @@ impl Admission {
         f64::from(self.inner.shares[class as usize].load(Relaxed)) / f64::from(WHOLE)
     }
 
-    /// How long ready tasks waited in the last window, at least.
+    /// How long ready sockets usually waited in the last window.
     #[must_use]
     pub fn wait(&self) -> Duration {
         Duration::from_micros(self.inner.waited_us.load(Relaxed))
     }
 }
 
-/// Measures how long a ready task waits and rules by it, for as long as it is polled: on the runtime that
-/// answers requests, since it is there that they wait.
-pub async fn watch(admission: Admission) {
+/// Measures how long a socket that is ready waits and rules by it, for as long as it is polled: on the
+/// runtime that answers requests, since it is there that they wait.
+///
+/// It writes to itself and waits to be told, as requests' sockets are, behind those that were ready
+/// before. A task that only yields would not do: the runtime runs what it woke last first.
+///
+/// # Errors
+///
+/// The operating system gives no pair of sockets, or takes it away.
+pub async fn watch(admission: Admission) -> io::Result<()> {
+    let (mut here, mut there) = UnixStream::pair()?;
     let mut ticks = tokio::time::interval(PROBE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut window_end = Instant::now() + WINDOW;
-    let mut probes = 0;
+    let mut waits = Vec::new();
     loop {
         ticks.tick().await;
         let ready = Instant::now();
-        // Comes back when everything that was ready before has had its turn.
-        tokio::task::yield_now().await;
+        here.write_all(&[0]).await?;
+        // Room for more than comes: a read that fills its buffer is believed to have left something, and the
+        // next one would not wait to be told.
+        let read = there.read(&mut [0; 2]).await?;
+        debug_assert_eq!(read, 1, "what was written");
         let now = Instant::now();
-        admission.waited(now - ready);
-        probes += 1;
-        if now >= window_end && probes >= PROBES_MIN {
-            admission.turn();
+        waits.push(now - ready);
+        if now >= window_end && waits.len() >= PROBES_MIN {
+            // The median: of each batch of sockets the runtime runs the last one first, so that the shortest
+            // wait is often that of who was lucky.
+            waits.sort_unstable();
+            admission.turn(waits[waits.len() / 2]);
             window_end = now + WINDOW;
-            probes = 0;
+            waits.clear();
         }
     }
 }
@@ -381,9 +389,7 @@ mod tests {
                 let all = (0..100).map(|_| admission.pass(class));
                 passed[class as usize] = all.filter(Result::is_ok).count();
             }
-            admission.waited(wait);
-            admission.waited(2 * wait);
-            admission.turn();
+            admission.turn(wait);
         }
         passed
     }
@@ -396,7 +402,7 @@ mod tests {
         assert!(!admission.by_prior());
         assert_eq!(windows(&admission, long, 1), [100; 4]);
         assert!(admission.by_prior());
-        assert_eq!(admission.wait(), long, "the shortest");
+        assert_eq!(admission.wait(), long);
         let passed: Vec<[usize; 4]> = (0..5).map(|_| windows(&admission, long, 1)).collect();
         assert_eq!(
             passed[0], [100; 4],

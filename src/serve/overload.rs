@@ -1,8 +1,8 @@
 //! How much of what comes is let in: as much as is worked on without standing in a queue.
 //!
-//! The sign of overload is how long a task that is ready waits for its turn ([`Controller::turn`] is told
-//! the *shortest* such wait of a window: bursts pass, a queue that never empties does not; Nichols and
-//! Jacobson, "Controlling Queue Delay", 2012). What follows is AIMD on a budget of requests per window,
+//! The sign of overload is how long a socket that is ready waits for its turn ([`Controller::turn`] is told
+//! the usual wait of a window: a burst passes within it, a queue that stands does not; Nichols and
+//! Jacobson, "Controlling Queue Delay", 2012, take the shortest). What follows is AIMD on a budget of requests per window,
 //! spent on the most important classes first, as in WeChat's DAGOR (Zhou et al., "Overload Control for Scaling
 //! WeChat Microservices", 2018). The cut is by the ratio of target to wait, within bounds, as the
 //! gradient of Netflix's concurrency-limits is, so that ten times too much is tamed in some windows.
@@ -36,8 +36,8 @@ pub(super) struct Window {
     pub offered: [u64; Class::ALL.len()],
     /// Those that were let in.
     pub admitted: u64,
-    /// The shortest wait of a ready task, in microseconds; nothing where none was measured.
-    pub wait_us: Option<u64>,
+    /// The usual wait of a ready socket, in microseconds.
+    pub wait_us: u64,
 }
 
 /// What holds for the next window.
@@ -80,7 +80,7 @@ impl Controller {
 
     /// Ends a window.
     pub fn turn(&mut self, window: &Window) -> Ruling {
-        let wait = window.wait_us.unwrap_or(0);
+        let wait = window.wait_us;
         if wait > self.target_us {
             self.overloaded(window, self.target_us as f64 / wait as f64);
         } else {
@@ -205,7 +205,7 @@ mod tests {
                 self.ruling = self.controller.turn(&Window {
                     offered: offered.map(|n| n as u64),
                     admitted: admitted as u64,
-                    wait_us: Some(wait as u64),
+                    wait_us: wait as u64,
                 });
             }
             outcome
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_measured_is_nobody_waiting() {
+    fn an_idle_server_lets_everything_in() {
         let mut controller = Controller::new(TARGET_US);
         for _ in 0..10 {
             assert_eq!(controller.turn(&Window::default()), Ruling::default());
@@ -285,7 +285,7 @@ mod tests {
         let window = Window {
             offered: [10, 100, 100, 100],
             admitted: 310,
-            wait_us: Some(2_000),
+            wait_us: 2_000,
         };
         assert_eq!(
             controller.turn(&window).shares,

@@ -8,6 +8,7 @@
 use std::fmt::Write;
 
 use super::tally::{Counts, Tallies};
+use super::{MODEL_DECISIONS, MODEL_DURATION, MODEL_FAILURES, MODEL_INPUTS_ODD};
 use crate::domain::Oddity;
 
 /// The lines of the versions in these stages: `(stage, name@version)`. A version that is not listed has none.
@@ -22,33 +23,23 @@ pub fn page(tallies: &Tallies, staged: &[(&'static str, &str)]) -> String {
     let mut out = String::new();
     head(
         &mut out,
-        "offerd_model_decisions_total",
+        MODEL_DECISIONS,
         "counter",
         "decisions that a version made or, as shadow, scored alongside, since it entered the stage",
     );
     for (labels, _, counts) in &read {
-        line(
-            &mut out,
-            "offerd_model_decisions_total",
-            labels,
-            counts.decisions,
-        );
+        line(&mut out, MODEL_DECISIONS, labels, counts.decisions);
     }
     head(
         &mut out,
-        "offerd_model_failures_total",
+        MODEL_FAILURES,
         "counter",
         "those in which it gave no probability and the priors answered",
     );
     for (labels, _, counts) in &read {
-        line(
-            &mut out,
-            "offerd_model_failures_total",
-            labels,
-            counts.failures,
-        );
+        line(&mut out, MODEL_FAILURES, labels, counts.failures);
     }
-    let name = "offerd_model_duration_seconds";
+    let name = MODEL_DURATION;
     let help = "how long deciding took with a version; as shadow, how long its scoring alone";
     head(&mut out, name, "histogram", help);
     for (labels, _, counts) in &read {
@@ -66,7 +57,7 @@ pub fn page(tallies: &Tallies, staged: &[(&'static str, &str)]) -> String {
         );
         line(&mut out, &format!("{name}_count"), labels, counts.decisions);
     }
-    let name = "offerd_model_inputs_odd_total";
+    let name = MODEL_INPUTS_ODD;
     let help = "decisions in which an input was missing, of the wrong type, or an unknown category";
     head(&mut out, name, "counter", help);
     for (labels, label, _) in &read {

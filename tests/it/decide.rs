@@ -300,6 +300,39 @@ fn a_record_makes_the_same_decision_again() {
 }
 
 #[test]
+fn a_record_tells_of_every_offer_once() {
+    let snapshot = support::by_prior(support::DEMO);
+    let request = support::request(5);
+    let mut scratch = Scratch::default();
+    let facts = Facts::default();
+    let decision = decide(&snapshot, &request, &facts, &mut scratch);
+    let record = DecisionRecord::new(&snapshot, &request, &facts, decision, 12.5);
+    for (told, made) in record.placements.iter().zip(&decision.placements) {
+        let running = told.candidates.iter().map(|c| (&*c.offer, None));
+        let withheld = told.withheld.iter().flat_map(|(why, offers)| {
+            let offers = offers.iter();
+            offers.map(move |offer| (&**offer, Some(&**why)))
+        });
+        let mut told: Vec<(&str, Option<&str>)> = running.chain(withheld).collect();
+        let fate = |c: &offerd::domain::Candidate| match c.verdict {
+            Verdict::Excluded(reason) => Some(reason.as_str()),
+            Verdict::Eligible { .. } => None,
+        };
+        let all = decision.candidates_of(made).iter();
+        let mut all: Vec<_> = all
+            .map(|c| (&*snapshot.catalog.offer(c.offer).id, fate(c)))
+            .collect();
+        told.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(told, all);
+        assert!(
+            all.iter().any(|(_, why)| why.is_some()),
+            "the demo excludes"
+        );
+    }
+}
+
+#[test]
 fn the_record_of_the_largest_catalog_fits_the_journal() {
     let mut text = String::from(
         "[operator]\nname = \"Test\"\ncurrency = \"USD\"\ntime_zone = \"UTC\"\ndefault_locale = \"en\"\n\

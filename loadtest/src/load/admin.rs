@@ -122,7 +122,9 @@ impl Admin {
         }
         body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
         let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
-        let path = format!("/v1/models/{name}/{version}?stage=live&confirm=true");
+        let path = format!(
+            "/v1/models/{name}/{version}?stage=live&confirm=true&force=true&reason=loadtest"
+        );
         self.call(Method::PUT, &path, &content_type, body).await?;
         Ok(())
     }

@@ -31,8 +31,8 @@ pub struct Target {
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
     /// Start this program for the purpose, and end it afterwards, in place of --url.
-    #[arg(long, value_name = "PATH")]
-    pub offerd: Option<PathBuf>,
+    #[arg(long = "offerd", value_name = "PATH")]
+    pub binary: Option<PathBuf>,
     /// Settings of the server that is started.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

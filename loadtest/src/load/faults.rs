@@ -96,7 +96,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: &Args) -> anyhow::Result<bool> {
-    if args.target.offerd.is_none() {
+    if args.target.binary.is_none() {
         bail!(crate::WrongUse(
             "faults needs --offerd: it breaks what is behind it".to_owned()
         ));

@@ -41,7 +41,7 @@ pub struct Extra {
 impl Subject {
     /// Starts the server, or takes the one that runs.
     pub async fn find(target: &Target, extra: &Extra) -> anyhow::Result<Subject> {
-        let mut subject = match &target.offerd {
+        let mut subject = match &target.binary {
             Some(program) => Subject::start(program, target, extra).await?,
             None => Subject::running(target)?,
         };

@@ -19,6 +19,7 @@ impl fmt::Display for Figures<'_> {
             weights,
             short,
             estimates,
+            verdict,
         } = self.0;
         writeln!(
             f,
@@ -40,6 +41,9 @@ impl fmt::Display for Figures<'_> {
             if let Some(lower) = e.lower {
                 write!(f, "  above {:.6}", lower.betting.max(lower.bernstein))?;
             }
+        }
+        if let Some(verdict) = verdict {
+            write!(f, "\nthe gate: {verdict}")?;
         }
         Ok(())
     }

@@ -2,14 +2,17 @@
 
 mod display;
 mod file;
+mod records;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::cmd::train::source::{From, SourceError};
+use crate::learn::ope::gate::Verdict;
 use crate::learn::ope::{
-    Distribution, Estimate, Estimator, Guards, Row, Short, SlateEstimate, SlateEstimator, Slates,
-    Table, TableError, Weights,
+    Counts, Distribution, Estimate, Estimator, Guards, Row, Short, SlateEstimate, SlateEstimator,
+    Slates, Table, TableError, Weights,
 };
 
 /// Estimate what another policy would have earned, from the log of the one that served.
@@ -17,12 +20,15 @@ use crate::learn::ope::{
 /// A log of others is a CSV with the columns action, position, reward, pscore (the logged probability) and pi_e (that of
 /// the policy in question). With --action-dist (a row per action, a column per position) pi_e may be absent, and
 /// with --qhat (a row per row of the log, a column per action: a model's estimate of the reward) the model-based
-/// estimators join in. Files may be gzipped.
+/// estimators join in. Files may be gzipped. With --from, offerd's own records are asked again: what the policy of --model
+/// and --catalog would have earned in minor units, with the verdict that the gate before `live` would give,
+/// without what is learnt online.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Example: offerd evaluate --log log.csv --action-dist policy.csv --qhat qhat.csv.gz --json"
+    after_help = "Example: offerd evaluate --log log.csv --action-dist policy.csv --qhat qhat.csv.gz --json\n         \
+                  offerd evaluate --from ./data --model models/next --champion models/propensity-linear"
 )]
-#[command(group(clap::ArgGroup::new("source").required(true).args(["log", "slates"])))]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["log", "slates", "from"])))]
 pub struct Args {
     /// A log of single choices, CSV.
     #[arg(long, value_name = "FILE")]
@@ -37,6 +43,22 @@ pub struct Args {
     /// evaluation_policy_ twins.
     #[arg(long, value_name = "FILE")]
     slates: Option<PathBuf>,
+    /// offerd's own records: a server's data folder, redis://… or a file of `offerd export`.
+    #[arg(long, value_name = "DIR|URL|FILE", value_parser = From::parse)]
+    from: Option<From>,
+    /// The model whose policy is in question: a folder with manifest.json and an artifact; the offers' priors if
+    /// not given.
+    #[arg(long, value_name = "DIR", requires = "from")]
+    model: Option<PathBuf>,
+    /// The model to compare with; the policies that made the log if not given.
+    #[arg(long, value_name = "DIR", requires = "from")]
+    champion: Option<PathBuf>,
+    /// The catalog; a data folder's newest if not given.
+    #[arg(long, value_name = "FILE", requires = "from")]
+    catalog: Option<PathBuf>,
+    /// Minutes after which nothing more is expected of a showing; the catalog's windows if not given.
+    #[arg(long, value_name = "MINUTES", requires = "from")]
+    window_minutes: Option<u32>,
     /// Only this estimator (repeat for several), such as `snipw` or `switch-dr=5`; all if not given.
     #[arg(long = "estimator", value_name = "NAME[=PARAMETER]", value_parser = str::parse::<Estimator>)]
     estimators: Vec<Estimator>,
@@ -73,6 +95,15 @@ pub enum Error {
     /// An estimator that cannot be had.
     #[error("--estimator {0} needs a reward model: give --qhat and --action-dist")]
     NoModel(Estimator),
+    /// offerd's records.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Nothing can be judged.
+    #[error("nothing in the log can be judged: {0:?}")]
+    NoRows(Box<Counts>),
+    /// What offers are is not known.
+    #[error("the catalog is not known: give one with --catalog")]
+    NoCatalog,
     /// The output.
     #[error("failed to write: {0}")]
     Output(#[from] std::io::Error),
@@ -91,6 +122,9 @@ struct Figures {
     /// What speaks against believing any of it.
     short: Vec<Short>,
     estimates: Vec<Estimate>,
+    /// What the gate would say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
 }
 
 /// What a log of slates says.
@@ -109,6 +143,10 @@ struct SlateFigures {
 pub fn run(args: &Args) -> Result<(), Error> {
     if let Some(path) = &args.log {
         let figures = args.figures(&args.table(path)?)?;
+        return args.print(&figures, &display::Figures(&figures));
+    }
+    if let Some(from) = &args.from {
+        let figures = records::figures(args, from)?;
         return args.print(&figures, &display::Figures(&figures));
     }
     let Some(path) = &args.slates else {
@@ -141,22 +179,26 @@ impl Args {
     }
 
     fn figures(&self, table: &Table) -> Result<Figures, Error> {
-        let rows = &table.rows;
+        let modelled = table.modelled;
+        if let Some(missing) = self
+            .estimators
+            .iter()
+            .find(|e| e.needs_model() && !modelled)
+        {
+            return Err(Error::NoModel(*missing));
+        }
+        Ok(self.figures_of(&table.rows, modelled))
+    }
+
+    fn figures_of(&self, rows: &[Row], modelled: bool) -> Figures {
         let chosen = match &self.estimators[..] {
             [] => &Estimator::ALL[..],
             chosen => chosen,
         };
-        if let Some(missing) = self
-            .estimators
-            .iter()
-            .find(|e| e.needs_model() && !table.modelled)
-        {
-            return Err(Error::NoModel(*missing));
-        }
-        let can = chosen.iter().filter(|e| table.modelled || !e.needs_model());
+        let can = chosen.iter().filter(|e| modelled || !e.needs_model());
         let weights = Weights::of(rows.iter().map(Row::weight));
         let conversions = rows.iter().filter(|row| row.reward != 0.0).count() as u64;
-        Ok(Figures {
+        Figures {
             rows: rows.len(),
             logged: rows.iter().map(|row| row.reward).sum::<f64>() / rows.len() as f64,
             conversions,
@@ -165,7 +207,8 @@ impl Args {
             estimates: can
                 .filter_map(|e| e.estimate(rows, self.bootstrap as usize, self.seed))
                 .collect(),
-        })
+            verdict: None,
+        }
     }
 
     fn slate_figures(&self, slates: &Slates) -> SlateFigures {

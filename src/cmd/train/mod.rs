@@ -2,7 +2,7 @@
 
 mod display;
 mod folder;
-mod source;
+pub(super) mod source;
 mod table;
 
 use std::path::PathBuf;

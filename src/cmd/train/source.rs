@@ -239,7 +239,7 @@ impl Catalogs {
 }
 
 /// Tells of every record that is not a `test` request's, in the log's own order.
-fn each(log: &From, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError> {
+pub(in crate::cmd) fn each(log: &From, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError> {
     match log {
         From::Data(data) => {
             read_folder(&data.join("journal"), &mut |_, entry| {

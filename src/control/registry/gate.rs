@@ -300,7 +300,7 @@ fn weigh(
         true
     })?;
     let mut skip = decisions.saturating_sub(config.decisions_max);
-    let mut judge = Judge::new(new, champion, happened, config.scope(now));
+    let mut judge = Judge::new(new, Some(champion), happened, config.scope(now));
     read(&mut |entry| {
         if entry.kind() == Some(EntryKind::Decision) {
             match skip.checked_sub(1) {

@@ -13,6 +13,7 @@ mod report;
 pub mod run;
 mod saved;
 mod space;
+pub mod streams;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -87,7 +88,7 @@ pub struct Heard {
 }
 
 /// What decisions may believe, as of some record. Cheap to clone and to publish.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learnt {
     /// Counts lessons: the same number is the same posterior.
     pub version: u64,

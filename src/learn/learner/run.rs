@@ -32,12 +32,24 @@ const IDLE: Duration = Duration::from_millis(50);
 /// Saving takes at most one part in so many of the thread's time.
 const SAVING_SHARE: u32 = 50;
 
+/// Where a node's beliefs come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// It learns from its own journal.
+    Journal,
+    /// It believes what `offerd learn --redis` publishes, which has heard every node.
+    Redis,
+}
+
 /// The learner of a node; a section of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
     /// Whether this node learns. Catalogs say what; without it no catalog can.
     pub enabled: bool,
+    /// Where it learns from.
+    pub source: Source,
     /// At least so long between two posteriors, milliseconds.
     pub publish_ms: u64,
     /// At least so long between two savings of the state, milliseconds.
@@ -50,6 +62,7 @@ impl Default for LearnerConfig {
     fn default() -> LearnerConfig {
         LearnerConfig {
             enabled: true,
+            source: Source::Journal,
             publish_ms: 1_000,
             checkpoint_ms: 10_000,
             showings_max: Limits::default().showings_max,

@@ -66,11 +66,14 @@ pub struct Counts {
 /// What happened to one offer shown, and when (milliseconds since the Unix epoch), where that is told.
 type Happened = [(EventType, Option<i64>)];
 
+/// One offer shown: decision, placement, rank.
+type Showing = (u128, u8, u8);
+
 /// What happened to every offer shown, gathered before the decisions are read, because events come in any
 /// order.
 #[derive(Clone, Debug, Default)]
 pub struct Happenings {
-    of: HashMap<(u128, u8, u8), Vec<(EventType, Option<i64>)>>,
+    of: HashMap<Showing, Vec<(EventType, Option<i64>)>>,
     /// The newest record's time.
     pub newest: Millis,
 }
@@ -110,6 +113,16 @@ impl Happenings {
                 happened.push((kind, at));
             }
         }
+    }
+}
+
+impl Happenings {
+    /// Whether an offer was converted for good.
+    #[must_use]
+    pub fn converted(&self, decision: DecisionId, slot: u8, rank: u8) -> bool {
+        let happened = self.of.get(&(decision.0, slot, rank));
+        let has = |kind| happened.is_some_and(|all| all.iter().any(|(k, _)| *k == kind));
+        has(EventType::Conversion) && !has(EventType::Reversal)
     }
 }
 
@@ -198,7 +211,7 @@ pub struct Evidence {
 /// Asks two policies about a log.
 pub struct Judge<'a> {
     new: &'a Snapshot,
-    champion: &'a Snapshot,
+    champion: Option<&'a Snapshot>,
     happened: Happenings,
     scope: Scope,
     read: HashSet<u128>,
@@ -214,11 +227,12 @@ struct Buffers {
 }
 
 impl<'a> Judge<'a> {
-    /// Asks `new`'s policy and `champion`'s. Values are those of `new`'s catalog, for both.
+    /// Asks `new`'s policy and `champion`'s, or where there is none compares with the policies that made the
+    /// log. Values are those of `new`'s catalog, for both.
     #[must_use]
     pub fn new(
         new: &'a Snapshot,
-        champion: &'a Snapshot,
+        champion: Option<&'a Snapshot>,
         happened: Happenings,
         scope: Scope,
     ) -> Judge<'a> {
@@ -280,7 +294,11 @@ impl<'a> Judge<'a> {
             new,
             champion,
         } = &mut self.buffers;
-        for (snapshot, odds) in [(self.new, &mut *new), (self.champion, &mut *champion)] {
+        let both = [
+            Some((self.new, &mut *new)),
+            self.champion.map(|c| (c, &mut *champion)),
+        ];
+        for (snapshot, odds) in both.into_iter().flatten() {
             let logged = slates(&snapshot.catalog, record);
             odds_of(snapshot, request, facts, &logged, scratch, odds);
         }
@@ -291,13 +309,19 @@ impl<'a> Judge<'a> {
             }
             self.evidence.counts.slates += 1;
             let place = usize::from(slot);
-            let sides = [&self.buffers.new[place], &self.buffers.champion[place]];
-            if sides.iter().any(|side| !side.reached) {
+            let champion = self
+                .champion
+                .map(|c| (&*c.catalog, &self.buffers.champion[place]));
+            let sides = [
+                Some((&*self.new.catalog, &self.buffers.new[place])),
+                champion,
+            ];
+            if sides.iter().flatten().any(|(_, side)| !side.reached) {
                 self.evidence.counts.unreachable += 1;
                 continue;
             }
             let slate = Slate {
-                catalogs: [&self.new.catalog, &self.champion.catalog],
+                catalog: &self.new.catalog,
                 placement,
                 sides,
                 weight_max: self.scope.weight_max,
@@ -395,23 +419,27 @@ fn slates(catalog: &Catalog, record: &DecisionRecord<'_>) -> Vec<Vec<Option<Offe
 
 /// One placement's slate, and what two policies say of it.
 struct Slate<'a> {
-    catalogs: [&'a Catalog; 2],
+    catalog: &'a Catalog,
     placement: &'a PlacementRecord<'a>,
-    sides: [&'a SlateOdds; 2],
+    /// The policies' catalogs and odds; `None` for those that made the log.
+    sides: [Option<(&'a Catalog, &'a SlateOdds)>; 2],
     weight_max: f64,
 }
 
 impl Slate<'_> {
     fn judge<'h>(&self, happened: impl Fn(u8) -> &'h Happened, decided: Millis) -> Judged {
-        let catalog = self.catalogs[0];
+        let catalog = self.catalog;
         let offer = |id: &str| catalog.offer_by_hash(NameHash::of(id));
-        let [new, champion] = [0, 1].map(|side| self.side(side));
+        let [new, champion] = self.sides.map(|side| match side {
+            Some((catalog, odds)) => self.side(catalog, odds),
+            None => self.as_logged(),
+        });
         let (mut rest, mut weights) = (Vec::new(), [1.0; 2]);
         let (mut reward, mut converted) = (0.0, false);
         let (mut delay_ms, mut window_ms) = (None, 0);
         for (place, choice) in self.placement.slate.iter().enumerate() {
             for (weight, side) in weights.iter_mut().zip(self.sides) {
-                *weight *= side.ranks[place] / choice.propensity;
+                *weight *= side.map_or(1.0, |(_, odds)| odds.ranks[place] / choice.propensity);
             }
             let (offer, what) = (offer(&choice.offer), happened(choice.rank));
             let (earned, delay) = earned(catalog, offer, what, decided);
@@ -449,8 +477,7 @@ impl Slate<'_> {
     }
 
     /// What a policy's odds at the first rank come to, by what was believed when the log was made.
-    fn side(&self, side: usize) -> Side {
-        let (catalog, odds) = (self.catalogs[side], self.sides[side]);
+    fn side(&self, catalog: &Catalog, odds: &SlateOdds) -> Side {
         let mut found = Side {
             target: odds.ranks[0],
             ..Side::default()
@@ -459,13 +486,30 @@ impl Slate<'_> {
             let offer = catalog.offer(offer);
             match self.logged(&offer.id) {
                 Some(probability) => {
-                    let value = self.catalogs[0].offer_by_hash(offer.hash);
+                    let value = self.catalog.offer_by_hash(offer.hash);
                     found.expected += p * probability * worth(value);
                 }
                 None => found.uncovered += p,
             }
         }
         found
+    }
+
+    /// The side of the policy that made the log: its odds are on record.
+    fn as_logged(&self) -> Side {
+        let offer = |id: &str| self.catalog.offer_by_hash(NameHash::of(id));
+        let first = &self.placement.slate[0];
+        let tier = offer(&first.offer).map(|o| o.tier);
+        // Odds of other tiers are of draws at later ranks.
+        let rivals = self.placement.candidates.iter().filter_map(|c| {
+            let offer = offer(&c.offer).filter(|o| Some(o.tier) == tier);
+            Some(c.odds? * c.probability? * worth(Some(offer?)))
+        });
+        Side {
+            target: first.propensity,
+            expected: rivals.sum(),
+            ..Side::default()
+        }
     }
 
     /// What was believed of an offer that had a chance at the first rank.

@@ -101,13 +101,14 @@ fn curves(svg: &mut String, study: &Study) {
         let _ = writeln!(
             svg,
             "<path class=\"grid\" fill=\"none\" d=\"M{left} {at:.1}h{width}\"/><text class=\"soft\" x=\"{}\" y=\"{:.1}\" \
-             text-anchor=\"end\">{:.0}</text><text class=\"soft\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">day {:.0}</text>",
+             text-anchor=\"end\">{:.0}</text><text class=\"soft\" x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">day {:.digits$}</text>",
             left - 8.0,
             y(end * share) + 4.0,
             end * share,
             x(share),
             TOP + HEIGHT + 18.0,
             study.days * share,
+            digits = usize::from(study.days < 8.0),
             at = y(end * share),
         );
     }
@@ -164,7 +165,7 @@ fn values(svg: &mut String, study: &Study) {
         .iter()
         .map(|p| p.share.low)
         .fold(1.0, f64::min);
-    let from = ((lowest * 10.0).floor() / 10.0).clamp(0.0, 0.9);
+    let from = ((lowest * 5.0).floor() / 5.0).clamp(0.0, 0.8);
     let x = |share: f64| left + (share.clamp(from, 1.0) - from) / (1.0 - from) * width;
     let _ = writeln!(
         svg,

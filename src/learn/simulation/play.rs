@@ -183,13 +183,14 @@ impl<'w> Player<'w> {
             Policy::Oracle => self.explore(Explorer::Deterministic { floor: 0.0 }, |player| {
                 player.scores.extend_from_slice(&player.values);
             }),
-            Policy::Uniform => self.explore(Explorer::EpsilonGreedy { epsilon: 1.0 }, |player| {
+            Policy::Uniform => self.explore(Explorer::Uniform, |player| {
                 player.scores.resize(player.candidates.len(), 0.0);
             }),
             Policy::Model(explorer) => self.explore(explorer, |player| {
                 features(player.customers, look, &mut player.x);
                 for &offer in &player.candidates {
                     let z = player.pushed.logit(world, offer, &player.x);
+                    player.probabilities.push(sigmoid(z));
                     player.scores.push(sigmoid(z) * world.offers[offer].margin);
                 }
             }),
@@ -202,6 +203,7 @@ impl<'w> Player<'w> {
                     for (belief, &offer) in player.beliefs.iter().zip(&player.candidates) {
                         let margin = world.offers[offer].margin;
                         player.scores.push(belief.probability() * margin);
+                        player.probabilities.push(belief.probability());
                         player.spreads.push(belief.spread());
                     }
                 });
@@ -212,15 +214,11 @@ impl<'w> Player<'w> {
     /// Lets an explorer make odds of the scores, and the spreads if any, that `fill` gives.
     fn explore(&mut self, explorer: Explorer, fill: impl FnOnce(&mut Self)) {
         self.scores.clear();
+        self.probabilities.clear();
         self.spreads.clear();
         fill(self);
         self.spreads.resize(self.scores.len(), 0.0);
-        // A score is a probability times a margin.
-        let margin = |&offer: &usize| self.world.offers[offer].margin;
-        self.probabilities.clear();
-        let parts = self.scores.iter().zip(self.candidates.iter().map(margin));
-        self.probabilities
-            .extend(parts.map(|(score, margin)| score / margin));
+        self.probabilities.resize(self.scores.len(), 0.0);
         let arms = Arms {
             scores: &self.scores,
             probabilities: &self.probabilities,

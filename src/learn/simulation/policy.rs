@@ -20,8 +20,12 @@ pub enum Policy {
 
 /// Every policy that has a name, and its name.
 const NAMED: &[(&str, Policy)] = &[
-    ("epsilon-greedy", Policy::Learning(EPSILON_GREEDY)),
+    ("pairwise-odds", Policy::Learning(PAIRWISE_ODDS)),
+    ("thompson", Policy::Learning(THOMPSON)),
+    ("igw-budget", Policy::Learning(BUDGET)),
+    ("igw", Policy::Learning(INVERSE_GAP)),
     ("softmax", Policy::Learning(SOFTMAX)),
+    ("epsilon-greedy", Policy::Learning(EPSILON_GREEDY)),
     ("greedy", Policy::Learning(GREEDY)),
     ("model-epsilon", Policy::Model(EPSILON_GREEDY)),
     ("model-greedy", Policy::Model(GREEDY)),
@@ -29,12 +33,29 @@ const NAMED: &[(&str, Policy)] = &[
     ("oracle", Policy::Oracle),
 ];
 
-const GREEDY: Explorer = Explorer::Deterministic { floor: 0.0 };
 const EPSILON_GREEDY: Explorer = Explorer::EpsilonGreedy { epsilon: 0.05 };
-/// The catalog's own default.
+const GREEDY: Explorer = Explorer::Deterministic { floor: 0.0 };
+/// The floor that goes with a posterior: small, as beliefs see to exploring themselves.
+const FLOOR: f64 = 0.01;
+const PAIRWISE_ODDS: Explorer = Explorer::PairwiseOdds {
+    alpha: 0.35,
+    floor: FLOOR,
+};
+const THOMPSON: Explorer = Explorer::Thompson {
+    alpha: 0.35,
+    floor: FLOOR,
+};
+const BUDGET: Explorer = Explorer::InverseGapBudget {
+    budget: 0.05,
+    floor: FLOOR,
+};
+const INVERSE_GAP: Explorer = Explorer::InverseGap {
+    gamma: 1_000.0,
+    floor: 0.0,
+};
 const SOFTMAX: Explorer = Explorer::Softmax {
-    temperature: 0.25,
-    floor: 0.05,
+    temperature: 0.1,
+    floor: FLOOR,
 };
 
 impl Policy {

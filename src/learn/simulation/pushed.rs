@@ -1,26 +1,25 @@
 //! A model as somebody would push it: trained on a log from before the world began, and frozen since.
 //!
 //! It knows classes, customers, phases and prices, and no offer by name, as models should: an offer that it has
-//! never seen gets what its class and price say. One logistic regression per class has crosses of
-//! class and everything else for nothing.
+//! never seen gets what its class and price say. It is a logistic regression with main effects and with crosses of
+//! the class and everything else.
 
 use super::customers::{Customers, LINES};
 use super::learner::{features, width};
 use super::world::World;
 use crate::learn::Dice;
+use crate::model::online::layers::{self, Prior};
 use crate::model::online::{BayesLogistic, Feature};
 
 /// A frozen model.
 #[derive(Clone, Debug)]
 pub struct Pushed {
+    everybody: BayesLogistic,
     /// Of each class.
     classes: Vec<BayesLogistic>,
     /// The number of the price's feature.
     price: u16,
 }
-
-/// What is believed of weights before the first row: small.
-const PRECISION: f64 = 4.0;
 
 impl Pushed {
     /// Trains on the world's log from before it began: offers were shown at random and every conversion
@@ -29,7 +28,8 @@ impl Pushed {
     pub fn train(world: &World, customers: &Customers) -> Pushed {
         let price = u16::try_from(width(customers)).expect("customers have a few dozen features");
         let mut model = Pushed {
-            classes: vec![BayesLogistic::new(usize::from(price) + 1, PRECISION); LINES],
+            everybody: Prior::EVERYBODY.start(usize::from(price) + 1),
+            classes: vec![Prior::CLASS.start(usize::from(price) + 1); LINES],
             price,
         };
         let running: Vec<usize> = (0..world.offers.len())
@@ -43,7 +43,8 @@ impl Pushed {
             x.push((price, world.price(offer)));
             let converts = dice.chance(world.probability(customers, look, offer));
             let class = &mut model.classes[world.offers[offer].line];
-            class.learn(&x, LEVEL, f64::from(u8::from(converts)), 1.0);
+            let y = f64::from(u8::from(converts));
+            layers::learn(&mut [&mut model.everybody, class], &x, LEVEL, y, 1.0);
         }
         model
     }
@@ -52,8 +53,13 @@ impl Pushed {
     #[must_use]
     pub fn logit(&self, world: &World, offer: usize, x: &[Feature]) -> f64 {
         let class = &self.classes[world.offers[offer].line];
-        let price = class.mean()[usize::from(self.price)] * world.price(offer);
-        class.believe(x, LEVEL).mean + price
+        let both = [&self.everybody, class];
+        let price: f64 = both
+            .iter()
+            .map(|layer| layer.mean()[usize::from(self.price)])
+            .sum();
+        let known: f64 = both.iter().map(|layer| layer.believe(x, 0.0).mean).sum();
+        LEVEL + known + price * world.price(offer)
     }
 }
 

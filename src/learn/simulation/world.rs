@@ -75,7 +75,7 @@ const STARTING: usize = 3;
 /// No appetite and no season makes anything likelier than this.
 const PROBABILITY_MAX: f64 = 0.6;
 /// The log from before the world is shorter than it by this.
-const BEFORE: u32 = 8;
+const BEFORE: u32 = 4;
 
 impl World {
     /// Makes the world of that seed.

@@ -294,17 +294,21 @@ mod tests {
     }
 
     #[test]
-    fn how_much_features_matter_is_learnt_from_all_arms() {
-        let mut family = Family::new(2, 3, FamilyPrior::default());
-        for t in 0..4_000_u32 {
-            let a = (f64::from(t) * 0.618).fract() * 2.0 - 1.0;
-            family.learn(1, &[(0, 1.0), (1, a), (2, -a)], -3.0, 0.05);
-        }
-        // Nothing matters here, and the arm that has seen nothing is told so.
-        let learnt = family.precision;
-        assert!(learnt > 1.5 * FamilyPrior::default().precision, "{learnt}");
-        play(&mut family, 400);
-        assert!(family.precision < learnt, "{}", family.precision);
+    fn how_much_features_matter_is_learnt() {
+        let played = |weight: f64| {
+            let mut family = Family::new(2, 3, FamilyPrior::default());
+            for t in 0..2_000_u32 {
+                let a = (f64::from(t) * 0.618).fract() * 2.0 - 1.0;
+                let b = (f64::from(t) * 0.414).fract() * 2.0 - 1.0;
+                let x = [(0, 1.0), (1, a), (2, b)];
+                family.learn(1, &x, -1.0, sigmoid(-1.0 + weight * (a - b)));
+            }
+            family.precision
+        };
+        let (nothing, much) = (played(0.0), played(6.0));
+        let guess = FamilyPrior::default().precision;
+        assert!(nothing > 2.0 * guess, "{nothing}");
+        assert!(much < guess, "{much}");
     }
 
     #[test]

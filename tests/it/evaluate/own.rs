@@ -31,7 +31,7 @@ const SCOPE: Scope = Scope {
 fn evidence(new: &Snapshot, champion: &Snapshot, records: &[String], scope: Scope) -> Evidence {
     let mut happened = Happenings::default();
     records.iter().for_each(|record| happened.hear(record));
-    let mut judge = Judge::new(new, champion, happened, scope);
+    let mut judge = Judge::new(new, Some(champion), happened, scope);
     records.iter().for_each(|record| judge.add(record));
     judge.finish()
 }

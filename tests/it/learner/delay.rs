@@ -3,11 +3,14 @@
 use offerd::decide::learning::Learning;
 use offerd::domain::{EventType, OfferClass};
 use offerd::learn::Dice;
-use offerd::learn::attribution::{Attribution, Limits, Shown};
+use offerd::learn::attribution::{Attribution, Key, Limits, Shown};
 
 use super::world::{HOUR, MINUTE};
 
 const DAY: i64 = 24 * HOUR;
+
+/// What is to happen: when, to which showing, and of which offer.
+type Due = (i64, EventType, Key, usize);
 
 /// A sale's delay: half within the hour, a third within a day, the rest in up to three.
 fn delay(dice: &mut Dice) -> i64 {
@@ -63,8 +66,7 @@ fn week(seed: u64) -> Told {
     };
     let rates: Vec<f64> = (0..12).map(|i| 0.01 * f64::from(i + 2)).collect();
     let mut attribution = Attribution::default();
-    // What is to happen: when, and to which showing.
-    let mut due: Vec<(i64, EventType, (u128, u8, u8), usize)> = Vec::new();
+    let mut due: Vec<Due> = Vec::new();
     for hour in 0..7 * 24 {
         for (offer, rate) in rates.iter().enumerate() {
             for _ in 0..40 {

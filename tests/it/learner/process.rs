@@ -79,7 +79,7 @@ async fn killed_fifty_times_with_the_real_signal_it_learns_the_same() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(took.mul_f64(dice.roll(1_000) as f64 / 1_500.0));
+        tokio::time::sleep(took.mul_f64(dice.roll(1_000) as f64 / 1_500.0)).await;
         if child.try_wait().unwrap().is_none() {
             killed += 1;
         } else {

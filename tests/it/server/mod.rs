@@ -12,6 +12,7 @@ mod client;
 mod consent;
 mod crash;
 mod events;
+mod fleet;
 mod fuzz;
 mod gate;
 mod grpc;

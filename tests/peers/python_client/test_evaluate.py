@@ -1,11 +1,13 @@
 """Tables from a log, and estimates against sums by hand."""
 
 import json
+import os
+import subprocess
 
 import numpy as np
 import offerd
 import pytest
-from offerd.evaluation import _off_policy, auc, ece, log_loss
+from offerd.evaluation import auc, ece, log_loss
 
 CONTRACT = offerd.FeatureContract.of([offerd.Feature("tenure"), offerd.Feature("map_viewed.count", "trigger"), offerd.Feature("offer.price", "offer")])
 OFFERS = {"a": {"tier": "auction", "value": 100, "price": 1.0}, "b": {"tier": "auction", "value": 300, "price": 9.0}}
@@ -77,4 +79,22 @@ def test_figures_by_hand():
     assert auc(np.full(4, 0.5), labels) == 0.5
     assert log_loss(np.full(4, 0.5), labels) == pytest.approx(np.log(2))
     assert ece(np.array([0.25, 0.75, 0.25, 0.75]), labels) == pytest.approx(0.25)
-    assert _off_policy(np.zeros(3), np.ones(3))["ess"] == 0.0
+    assert offerd.off_policy(np.ones(3), np.ones(3), np.zeros(3))["ess"] == 0.0
+
+
+def test_the_command_says_the_same(tmp_path):
+    random = np.random.default_rng(5)
+    propensities = random.uniform(0.05, 1.0, 500)
+    rewards, targets = random.binomial(1, 0.1, 500) * random.uniform(1, 9, 500), random.uniform(0, 1, 500)
+    log = tmp_path / "log.csv"
+    rows = zip(rewards.tolist(), propensities.tolist(), targets.tolist())
+    log.write_text("reward,pscore,pi_e\n" + "".join(f"{r!r},{p!r},{t!r}\n" for r, p, t in rows))
+    command = [os.environ["OFFERD_BIN"], "evaluate", "--log", str(log), "--json", "--bootstrap", "0"]
+    figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    said = {estimate["estimator"]: estimate for estimate in figures["estimates"]}
+    found = offerd.off_policy(rewards, propensities, targets)
+    assert found["ips"] == pytest.approx(said["ipw"]["value"], rel=1e-12)
+    assert found["snips"] == pytest.approx(said["snipw"]["value"], rel=1e-12)
+    assert found["snips_se"] == pytest.approx(said["snipw"]["standard_error"], rel=1e-9)
+    assert found["ess"] == pytest.approx(figures["weights"]["effective"], rel=1e-12)
+    assert found["weight_max_share"] == pytest.approx(figures["weights"]["max_share"], rel=1e-12)

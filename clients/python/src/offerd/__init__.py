@@ -10,7 +10,7 @@ table of examples, ``evaluate`` compares a model with the policy that was logged
 
 from .admin import Admin, OfferdError
 from .contract import Feature, FeatureContract
-from .evaluation import Evaluation, evaluate
+from .evaluation import Evaluation, evaluate, off_policy
 from .events import offers_of, read_events, training_frame
 from .push import push_model
 
@@ -21,6 +21,7 @@ __all__ = [
     "FeatureContract",
     "OfferdError",
     "evaluate",
+    "off_policy",
     "offers_of",
     "push_model",
     "read_events",

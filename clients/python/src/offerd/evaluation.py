@@ -88,12 +88,13 @@ def evaluate(model: Any, events: Any, contract: FeatureContract, offers: Offers,
     logged = np.array([p for _, p, _ in seen])
     greedy = [int(np.argmax(probabilities[list(rows)] * values)) for rows, _, _, _, values in choices]
     rewards = np.array([reward for _, _, _, reward, _ in choices])
-    weights = np.array([(pick == chosen) / p for pick, (_, chosen, p, _, _) in zip(greedy, choices)])
+    targets = np.array([float(pick == chosen) for pick, (_, chosen, _, _, _) in zip(greedy, choices)])
+    propensities = np.array([p for _, _, p, _, _ in choices])
     return Evaluation(
         rows=len(seen), conversions=int(labels.sum()), decisions=len(choices),
         log_loss=log_loss(own, labels), auc=auc(own, labels), ece=ece(own, labels),
         logged_log_loss=log_loss(logged, labels), logged_auc=auc(logged, labels), logged_ece=ece(logged, labels),
-        logged_value=float(rewards.mean()) if len(rewards) else 0.0, **_off_policy(weights, rewards),
+        logged_value=float(rewards.mean()) if len(rewards) else 0.0, **off_policy(rewards, propensities, targets),
     )  # fmt: skip
 
 
@@ -121,10 +122,17 @@ def _rivals(placement: dict[str, Any], choice: dict[str, Any], offers: Offers) -
     return rivals if choice["offer"] in rivals else [*rivals, choice["offer"]]
 
 
-def _off_policy(weights: Any, rewards: Any) -> dict[str, float]:
-    """IPS mean(w r), SNIPS sum(w r) / sum(w), its standard error, and (sum w)^2 / sum w^2."""
+def off_policy(rewards: Any, propensities: Any, targets: Any) -> dict[str, float]:
+    """What another policy would have earned, with the figures of ``offerd evaluate``.
+
+    All three are of shape (n,): rewards, logged propensities above 0, and the probabilities with which the other policy would
+    have made the same choices. Gives ``ips`` (mean of w r), ``snips`` (sum of w r over sum of w), ``snips_se`` (delta
+    method), ``ess`` and ``weight_max_share``.
+    """
     import numpy as np
 
+    weights = np.asarray(targets, dtype=float) / np.asarray(propensities, dtype=float)
+    rewards, rows = np.asarray(rewards, dtype=float), len(weights)
     total = float(weights.sum())
     if total == 0.0:
         return {"ips": 0.0, "snips": float("nan"), "snips_se": float("nan"), "ess": 0.0, "weight_max_share": 0.0}
@@ -132,7 +140,7 @@ def _off_policy(weights: Any, rewards: Any) -> dict[str, float]:
     return {
         "ips": float((weights * rewards).mean()),
         "snips": snips,
-        "snips_se": float(np.sqrt((weights**2 * (rewards - snips) ** 2).sum()) / total),
+        "snips_se": float(np.sqrt((weights**2 * (rewards - snips) ** 2).sum() * rows / max(rows - 1, 1)) / total),
         "ess": total**2 / float((weights**2).sum()),
         "weight_max_share": float(weights.max()) / total,
     }

@@ -1,4 +1,7 @@
-//! `offerd export`: the journal as NDJSON, one record a line, without a server and without Redis.
+//! `offerd export`: the journal as others read it, without a server and without Redis.
+
+mod choices;
+mod dsjson;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -6,16 +9,25 @@ use std::path::PathBuf;
 use crate::domain::EntryKind;
 use crate::journal::{OpenError, read_folder};
 
-/// Write the journal's records as NDJSON to standard output.
+/// Write the journal's records to standard output.
 ///
-/// The folder may belong to a running server: nothing is locked or changed.
+/// `ndjson` has every record, one a line. `dsjson` and `csv` have a line for each choice that may teach (not test, measured,
+/// not cut short), with its reward, 1 where it converted for good: Vowpal Wabbit trains on the one
+/// (--dsjson --cb_explore_adf), `offerd evaluate --log` and obp judge policies on the other. The folder
+/// may belong to a running server: nothing is locked or changed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: offerd export --data ./data --type conversion | head")]
+#[command(
+    after_help = "Example: offerd export --data ./data --type conversion | head\n         \
+                  offerd export --data ./data --format dsjson > log.dsjson && vw --dsjson --cb_explore_adf -d log.dsjson"
+)]
 pub struct Args {
     /// The server's data folder.
     #[arg(long, default_value = "data")]
     data: PathBuf,
-    /// Only records of these types (repeat for several).
+    /// What to write: `ndjson`, `dsjson` or `csv`.
+    #[arg(long, default_value = "ndjson", value_parser = str::parse::<Format>)]
+    format: Format,
+    /// Only records of these types (repeat for several); of `ndjson` only.
     #[arg(long = "type", value_parser = parse_kind)]
     kinds: Vec<EntryKind>,
     /// Also records of `test` requests.
@@ -24,6 +36,18 @@ pub struct Args {
     /// Print how many records there are of each type instead of the records.
     #[arg(long)]
     count: bool,
+}
+
+crate::domain::vocabulary! {
+    /// How the journal is written down.
+    Format {
+        /// Every record, one a line.
+        Ndjson = "ndjson",
+        /// Choices, as Vowpal Wabbit reads them.
+        Dsjson = "dsjson",
+        /// Choices, as a table.
+        Csv = "csv",
+    }
 }
 
 fn parse_kind(word: &str) -> Result<EntryKind, String> {
@@ -48,6 +72,18 @@ pub enum Error {
 /// When the journal cannot be read or the output not be written.
 pub fn run(args: &Args) -> Result<(), Error> {
     let mut out = BufWriter::new(io::stdout().lock());
+    let written = match args.format {
+        Format::Ndjson => return records(args, &mut out),
+        Format::Dsjson => dsjson::write(&args.data, &mut out),
+        Format::Csv => choices::write_csv(&args.data, &mut out),
+    };
+    match written.and_then(|()| Ok(out.flush()?)) {
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn records(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let mut counts = vec![0u64; EntryKind::ALL.len()];
     let mut written = Ok(());
     read_folder(&args.data.join("journal"), &mut |_, entry| {
