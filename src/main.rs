@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use offerd::cmd::{
-    catalog, evaluate, export, keys, learn, model, registry, replay, serve, simulate, train,
+    bandit, catalog, evaluate, export, keys, learn, model, registry, replay, serve, simulate, train,
 };
 
 /// Decides which offer a customer should see while waiting for a technician.
@@ -29,6 +29,7 @@ enum Command {
     Model(Model),
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Bandit(bandit::Args),
     Learn(learn::Args),
     Simulate(simulate::Args),
     Replay(replay::Args),
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Some(Command::Evaluate(args)) => done(evaluate::run(&args)),
         Some(Command::Learn(args)) => learn::run(&args).map_err(Into::into),
         Some(Command::Simulate(args)) => done(simulate::run(&args)),
+        Some(Command::Bandit(args)) => done(bandit::run(&args)),
         Some(Command::Replay(args)) => replay::run(&args).map_err(Into::into),
         Some(Command::Export(args)) => done(export::run(&args)),
         Some(Command::Keys(args)) => done(keys::run(&args, &mut std::io::stdout())),

@@ -1,5 +1,6 @@
 //! What the commands do, one file each; `main` parses their arguments.
 
+pub mod bandit;
 pub mod catalog;
 pub mod csv;
 pub mod evaluate;

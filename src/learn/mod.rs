@@ -1,6 +1,7 @@
 //! Learning: where training data comes from, and how models are made of it.
 
 pub mod attribution;
+pub mod bandit;
 pub mod choose;
 pub mod dataset;
 mod dice;

@@ -8,9 +8,12 @@ mod epsilon_greedy;
 mod inverse_gap;
 mod normal;
 mod pairwise_odds;
+mod parse;
 mod softmax;
 mod thompson;
 mod uniform;
+
+pub use parse::PolicyError;
 
 /// How much chance the candidates that are not the best get.
 ///
@@ -119,6 +122,13 @@ const P_MIN: f64 = 1e-9;
 const DEVIATION_MAX: f64 = 1e3;
 
 impl Explorer {
+    /// What `docs/learning.md` measures as the best of one setting for everything, with a floor that lets the log judge
+    /// other policies.
+    pub const DEFAULT: Explorer = Explorer::PairwiseOdds {
+        alpha: 0.25,
+        floor: 0.005,
+    };
+
     /// What all but the best get together where an explorer that goes by the posterior has none.
     pub const UNSURE_BUDGET: f64 = 0.05;
 

@@ -87,6 +87,12 @@ impl BayesLogistic {
         BayesLogistic { mean, covariance }
     }
 
+    /// A belief known in full: weights, and their covariance row after row.
+    pub(super) fn of(mean: Vec<f64>, covariance: Vec<f64>) -> BayesLogistic {
+        debug_assert!(mean.len() <= FULL_MAX && covariance.len() == mean.len() * mean.len());
+        BayesLogistic { mean, covariance }
+    }
+
     /// The same with weights for more features, each around 0 with variance `1 / prior_precision`: what was
     /// learnt about the others stays, but for their correlations where the width passes [`FULL_MAX`].
     pub fn widen(&mut self, d: usize, prior_precision: f64) {
@@ -133,6 +139,18 @@ impl BayesLogistic {
     ///
     /// Returns the probability believed before. A row that is not finite is not learnt from.
     pub fn learn(&mut self, x: &[Feature], offset: f64, y: f64, weight: f64) -> f64 {
+        self.learn_at_least(x, offset, y, weight, 0.0)
+    }
+
+    /// The same, where a row says at least `curvature` about how sure the weights are.
+    pub(super) fn learn_at_least(
+        &mut self,
+        x: &[Feature],
+        offset: f64,
+        y: f64,
+        weight: f64,
+        curvature: f64,
+    ) -> f64 {
         let before = offset + self.dot(x);
         let p = sigmoid(bounded(before));
         let gain = self.gain(x);
@@ -142,6 +160,7 @@ impl BayesLogistic {
             return p;
         }
         let (step, curve) = compromise(before, q, y, weight);
+        let curve = curve.max(weight * curvature);
         self.shift(&gain, step);
         self.narrow(&gain, curve / (1.0 + curve * q));
         p

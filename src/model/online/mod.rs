@@ -9,9 +9,12 @@
 mod bayes;
 pub mod layers;
 mod platt;
+mod relearn;
+mod symmetric;
 
 pub use bayes::{BayesLogistic, Belief, FULL_MAX, Feature};
 pub use platt::OnlinePlatt;
+pub use relearn::{Family, FamilyPrior};
 
 /// The probability with log-odds `logit`.
 #[must_use]

@@ -4,17 +4,13 @@ use super::super::fields::{Fields, Item};
 use super::super::limits::{ALPHA, GAMMA, TEMPERATURE};
 use crate::decide::explore::{Explorer, Policy};
 
-/// What `docs/learning.md` measures as the best of one setting for everything, with a floor that lets the log judge
-/// other policies. Until something has been learnt it tries others in 5 % of the answers.
+/// Where nothing is said.
 pub(super) const EXPLORER_DEFAULT: Policy = Policy {
-    explorer: Explorer::PairwiseOdds {
-        alpha: ALPHA_DEFAULT,
-        floor: FLOOR_DEFAULT,
-    },
+    explorer: Explorer::DEFAULT,
     uniform_share: 0.0,
 };
-const ALPHA_DEFAULT: f64 = 0.35;
-const FLOOR_DEFAULT: f64 = 0.01;
+const ALPHA_DEFAULT: f64 = 0.25;
+const FLOOR_DEFAULT: f64 = 0.005;
 
 /// The kinds of an explorer, before their parameters.
 #[derive(Clone, Copy)]
