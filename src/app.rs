@@ -398,6 +398,11 @@ fn start_learner(
     journal: &Journal,
     control: &Arc<Control>,
 ) -> Result<Option<Arc<Embedded>>, StartError> {
+    if !config.learner.enabled && !control.catalog().exploring.is_empty() {
+        tracing::warn!(
+            "no learner counts what exploring costs: daily budgets above 0 are not kept"
+        );
+    }
     if !config.learner.enabled || config.learner.source == Source::Redis {
         return Ok(None);
     }
@@ -422,7 +427,7 @@ fn follow(url: String, control: Arc<Control>) -> impl FnMut() + Send + 'static {
             Ok(learnt) => {
                 away = false;
                 if let Some(learnt) = learnt {
-                    known = Some(learnt.version);
+                    known = Some(learnt.edition);
                     control.publish(learnt);
                 }
             }

@@ -14,6 +14,7 @@ use super::models::{actor, word};
 use super::operator::{Learning, Operator, Place};
 use super::problem::Problem;
 use crate::control::ControlError;
+use crate::control::budget::ExploringBudget;
 use crate::control::catalog::EntryDiff;
 use crate::control::registry::{Insist, ModelInfo, Push, Signature, Stage};
 use crate::learn::learner::run::Progress;
@@ -329,6 +330,9 @@ fn learning(learning: Learning) -> v1::GetLearningResponse {
         serving: learning.serving.unwrap_or_default(),
         today: learning.today,
         currency: learning.currency,
+        budgets: (learning.budgets.into_iter())
+            .map(|(class, budget)| (class.to_owned(), budget.into()))
+            .collect(),
         ..v1::GetLearningResponse::default()
     };
     let Some(progress) = learning.progress else {
@@ -384,6 +388,17 @@ fn learning(learning: Learning) -> v1::GetLearningResponse {
             })
             .collect(),
         ..told
+    }
+}
+
+impl From<ExploringBudget> for v1::ExploringBudget {
+    fn from(budget: ExploringBudget) -> v1::ExploringBudget {
+        v1::ExploringBudget {
+            budget_minor: budget.budget_minor.unsigned_abs(),
+            spent_minor: budget.spent_minor,
+            spent: budget.spent,
+            since_ms: budget.since_ms.map_or(0, i64::unsigned_abs),
+        }
     }
 }
 

@@ -81,10 +81,16 @@ fn compete(snapshot: &Snapshot, scratch: &mut Scratch) -> Option<Tier> {
     scratch.scores.clear();
     scratch.probabilities.clear();
     scratch.spreads.clear();
+    scratch.held.clear();
     for i in all {
         if left(scratch, i) && tier_of(snapshot, scratch, i) == tier {
             scratch.competing.push(i);
             let runner = &scratch.running[i as usize];
+            if !scratch.spent.is_empty() {
+                let offer = scratch.decision.candidates[runner.candidate as usize].offer;
+                let class = snapshot.catalog.offer(offer).class;
+                scratch.held.push(scratch.spent.has_class(class));
+            }
             scratch.scores.push(runner.score);
             scratch.probabilities.push(runner.probability);
             scratch.spreads.push(runner.spread);
@@ -109,7 +115,11 @@ fn odds(policy: &Policy, scratch: &mut Scratch) {
         probabilities: &scratch.probabilities,
         spreads: &scratch.spreads,
     };
-    policy.fill(&arms, &mut scratch.odds);
+    if scratch.held.contains(&true) {
+        policy.fill_held(&arms, &scratch.held, &mut scratch.odds);
+    } else {
+        policy.fill(&arms, &mut scratch.odds);
+    }
 }
 
 /// Writes the odds of the first draw of a tier into the verdicts.

@@ -17,6 +17,7 @@ use crate::control::bind;
 use crate::control::plane::{Control, ControlError, posterior};
 use crate::control::state::ModelRef;
 use crate::control::store::Folder;
+use crate::decide::budget::Spent;
 use crate::decide::snapshot::Snapshot;
 use crate::domain::{EntryKind, Millis};
 use crate::journal::{Journal, Position};
@@ -222,6 +223,8 @@ impl<D: Folder> Control<D> {
             canary: None,
             shadow: None,
             posterior: None,
+            // A budget is spent for a day; what is judged here serves for longer.
+            spent: Spent::NOTHING,
         };
         let new = Arc::new(bind::bind(model, &live.catalog)?);
         Ok([alone(new), alone(Arc::clone(&live.model))])
