@@ -260,6 +260,10 @@ impl App {
                 let control = Arc::clone(&control);
                 move || control.tick(serve::now())
             }),
+            every(WATCH_EVERY, stopping.clone(), {
+                let control = Arc::clone(&control);
+                move || control.observe()
+            }),
         ];
         if config.learner.enabled && config.learner.source == Source::Redis {
             let following = follow(config.redis.url.clone(), Arc::clone(&control));

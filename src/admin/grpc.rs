@@ -16,7 +16,7 @@ use super::problem::Problem;
 use crate::control::ControlError;
 use crate::control::budget::ExploringBudget;
 use crate::control::catalog::EntryDiff;
-use crate::control::registry::{Insist, ModelInfo, Push, Signature, Stage};
+use crate::control::registry::{Drift, Insist, ModelInfo, Push, Signature, Stage};
 use crate::learn::learner::run::Progress;
 
 /// Bytes of one message: a model with its manifest.
@@ -261,7 +261,23 @@ fn model(info: ModelInfo) -> v1::Model {
                     unknown: odd.unknown,
                 })
                 .collect(),
+            drift: h.drift.map(drift),
         }),
+    }
+}
+
+fn drift(drift: Drift) -> v1::ModelDrift {
+    let features = drift.features.into_iter().map(|f| v1::FeatureDrift {
+        feature: f.feature,
+        psi: f.psi,
+        level: f.level.as_str().to_owned(),
+    });
+    v1::ModelDrift {
+        level: drift.level.as_str().to_owned(),
+        rows: drift.rows,
+        reference_rows: drift.reference_rows,
+        largest: drift.largest,
+        features: features.collect(),
     }
 }
 

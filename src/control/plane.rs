@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::budget::ExploringBudget;
 use super::catalog::{CatalogDiff, Mistakes};
 use super::registry::{
-    ModelsConfig, SignatureError, Stage, StageError, Stages, Summaries, Watches,
+    Drifts, Level, ModelsConfig, SignatureError, Stage, StageError, Stages, Summaries, Watches,
 };
 use super::state::{ModelRef, State};
 use super::store::{Folder, Store, StoreError};
@@ -85,7 +85,7 @@ pub enum ControlError {
         why: String,
     },
     /// The version is stored, and the log does not show that it would earn as much as the live one.
-    #[error("{model} does not become live: {verdict}")]
+    #[error("{model} is not staged: {verdict}")]
     Gate {
         /// Which version.
         model: String,
@@ -141,6 +141,7 @@ pub struct Control<D: Folder = RealDisk> {
     pub(super) settings: Settings,
     pub(super) shipped: Arc<Model>,
     pub(super) summaries: Summaries,
+    pub(super) drifts: Drifts,
     inner: Mutex<Inner>,
 }
 
@@ -277,6 +278,7 @@ impl<D: Folder> Control<D> {
             settings,
             shipped,
             summaries: Summaries::default(),
+            drifts: Drifts::default(),
             inner,
         };
         control.note_snapshot(now);
@@ -440,7 +442,21 @@ impl<D: Folder> Control<D> {
         .into_iter()
         .filter_map(|(stage, model)| Some((stage.as_str(), &*model?.label)))
         .collect();
+        let drifts: Vec<telemetry::models::Drift> = (staged.iter())
+            .filter_map(|(stage, label)| {
+                let drift = self.drifts.of(label)?;
+                let far = drift.features.iter().filter(|f| f.level >= Level::Watch);
+                Some(telemetry::models::Drift {
+                    stage,
+                    model: (*label).to_owned(),
+                    rows: drift.rows,
+                    largest: drift.largest,
+                    features: far.map(|f| (f.feature.clone(), f.psi)).collect(),
+                })
+            })
+            .collect();
         telemetry::models::page(&self.settings.tallies, &staged)
+            + &telemetry::models::drifts(&drifts)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {

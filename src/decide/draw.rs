@@ -168,7 +168,12 @@ fn take(
     let gap = gaps.sum();
     let runner = &mut scratch.running[scratch.competing[i] as usize];
     runner.out = true;
-    let offer_ix = scratch.decision.candidates[runner.candidate as usize].offer;
+    let candidate = &scratch.decision.candidates[runner.candidate as usize];
+    let offer_ix = candidate.offer;
+    let base = match candidate.verdict {
+        Verdict::Eligible { base, .. } => base,
+        Verdict::Excluded(_) => runner.probability,
+    };
     let offer = snapshot.catalog.offer(offer_ix);
     let locale = &snapshot.catalog.default_locale;
     Choice {
@@ -176,6 +181,7 @@ fn take(
         creative: super::creative_for(offer, request.channel, request.locale, locale)
             .expect("offers without a creative were excluded"),
         rank,
+        base,
         probability: runner.probability,
         score: runner.score,
         propensity: Propensity::new(scratch.odds[i].min(1.0))

@@ -316,7 +316,7 @@ impl Service {
             return;
         }
         self.tallies.count(model, |tally| {
-            tally.decision(made, choices.iter().map(|c| c.probability));
+            tally.decision(made, choices.iter().map(|c| (c.base, c.probability)));
             tally.odd_inputs(odd);
         });
     }

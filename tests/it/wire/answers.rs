@@ -159,6 +159,7 @@ fn decision() -> Decision {
             offer: OfferIx(0),
             creative: CreativeIx(0),
             rank: 1,
+            base: 0.05,
             probability: 0.041,
             score: 1.31,
             propensity: Propensity::new(0.82).expect("odds"),
