@@ -529,7 +529,7 @@ impl Service {
         received: Millis,
     ) -> Result<(Entry, EventType, Option<Token>), (RejectionCode, String)> {
         let kind = sent.kind;
-        let Some(text) = sent.token.filter(|_| kind.about_offer()) else {
+        let Some(text) = sent.token.filter(|_| kind.takes_token()) else {
             return Ok((self.visit_entry(sent, received), kind, None));
         };
         let token = self
