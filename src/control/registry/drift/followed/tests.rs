@@ -71,7 +71,7 @@ impl World {
             contract,
             Told::Value(phase as f64),
             Told::Value((12.0 * self.daytime).floor()),
-            Told::Value(f64::from(u8::from(dice.chance(self.daytime)))),
+            Told::Value(f64::from(u8::from(dice.chance(self.daytime / 2.0)))),
         ]
     }
 
@@ -158,7 +158,7 @@ fn noon_is_no_drift_from_the_morning() {
         &[(USUAL, false), (USUAL, true)],
         noon,
         Level::Alarm,
-        Some("map_viewed.count"),
+        Some("phase"),
     );
 }
 
