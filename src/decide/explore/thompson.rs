@@ -91,7 +91,7 @@ impl Curve {
             score: arms.scores[i],
             probability: p,
             mean: (p / (1.0 - p)).ln(),
-            deviation: (alpha * arms.deviation(i)).max(DEVIATION_MIN),
+            deviation: (alpha * arms.deviation(i)).clamp(DEVIATION_MIN, DEVIATION_MAX),
         })
     }
 
@@ -114,3 +114,6 @@ impl Curve {
 
 /// A belief narrower than this is as good as certain, and no grid could tell.
 const DEVIATION_MIN: f64 = 1e-9;
+/// A belief this wide knows nothing. A wider one is all at the ends of the scale, where the steps of the grid,
+/// which has to reach from one end to the other, would no longer tell two offers apart.
+const DEVIATION_MAX: f64 = 4.0;
