@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::overload::{Controller, Ruling, WHOLE, Window};
+use super::overload::{Controller, Ruling, WHOLE, Window, spread};
 use crate::domain::{Class, Lack};
 
 /// How often what is let in is ruled anew.
@@ -30,6 +30,9 @@ pub const PROBE: Duration = Duration::from_millis(5);
 /// A window has at least so many measurements, or it goes on: a process that the machine has put aside for a
 /// moment is not a queue.
 const PROBES_MIN: usize = 4;
+
+/// Refusals held back at once, which bounds the memory they take. Further ones are told at once.
+const HELD_MAX: usize = 16_384;
 
 /// How much may be done at once; a section of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +133,10 @@ struct Inner {
     /// What part of each class is let in, of [`WHOLE`].
     shares: [AtomicU32; Class::ALL.len()],
     by_prior: AtomicBool,
+    /// How long a refusal is held back, in milliseconds.
+    hold_ms: AtomicU32,
+    /// Refusals held back now.
+    held: AtomicUsize,
     /// The usual wait in the last window, in microseconds.
     waited_us: AtomicU64,
     /// Used once a window, by whoever ends it.
@@ -141,6 +148,26 @@ struct Inner {
 #[must_use = "the permit is given back when it is dropped"]
 pub struct Permit {
     inner: Arc<Inner>,
+}
+
+/// A refusal that is held back; whoever hangs up meanwhile is held no more.
+struct Held<'a> {
+    count: &'a AtomicUsize,
+    /// How many were held already.
+    before: usize,
+}
+
+impl Held<'_> {
+    fn new(count: &AtomicUsize) -> Held<'_> {
+        let before = count.fetch_add(1, Relaxed);
+        Held { count, before }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Admission {
@@ -166,6 +193,8 @@ impl Admission {
             admitted: AtomicU64::new(0),
             shares: std::array::from_fn(|_| AtomicU32::new(WHOLE)),
             by_prior: AtomicBool::new(false),
+            hold_ms: AtomicU32::new(0),
+            held: AtomicUsize::new(0),
             waited_us: AtomicU64::new(0),
             controller: Mutex::new(Controller::new(config.queue_us_target as u64)),
         };
@@ -242,11 +271,30 @@ impl Admission {
             .controller
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let Ruling { shares, by_prior } = controller.turn(&window);
+        let Ruling {
+            shares,
+            by_prior,
+            hold_ms,
+        } = controller.turn(&window);
         for (held, share) in inner.shares.iter().zip(shares) {
             held.store(share, Relaxed);
         }
         inner.by_prior.store(by_prior, Relaxed);
+        inner.hold_ms.store(hold_ms, Relaxed);
+    }
+
+    /// Holds a refusal back, where there are so many that they take the time from those let in. Who
+    /// asks again as soon as it is refused is slowed by it, and it costs nothing while it lasts.
+    pub async fn hold(&self) {
+        let ms = self.inner.hold_ms.load(Relaxed);
+        if ms == 0 {
+            return;
+        }
+        let ms = spread(ms, self.inner.refused.load(Relaxed));
+        let held = Held::new(&self.inner.held);
+        if held.before < HELD_MAX {
+            tokio::time::sleep(Duration::from_millis(ms.into())).await;
+        }
     }
 
     /// Requests in flight now.

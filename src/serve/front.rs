@@ -75,6 +75,7 @@ impl Answers for Front {
         if request.uri().path() == GRPC_DECIDE
             && let Err(stop) = door::pass(&self.public, Class::Decision)
         {
+            door::hold(&self.public, &stop).await;
             return Status::from(stop).into_http().map(Either::Right);
         }
         let Ok(answer) = self.router.oneshot(request).await;

@@ -145,7 +145,10 @@ async fn decide_routed(State(public): State<Arc<Public>>, request: Request) -> A
 pub(super) async fn decide(public: &Public, request: http::Request<impl Sent>) -> Answer {
     match decided(public, request).await {
         Ok(body) => in_json(StatusCode::OK, body),
-        Err(stop) => stopped(&stop),
+        Err(stop) => {
+            hold(public, &stop).await;
+            stopped(&stop)
+        }
     }
 }
 
@@ -228,7 +231,10 @@ async fn record_routed(State(public): State<Arc<Public>>, request: Request) -> A
 pub(super) async fn record(public: &Public, request: http::Request<impl Sent>) -> Answer {
     match recorded(public, request).await {
         Ok(body) => in_json(StatusCode::OK, body),
-        Err(stop) => stopped(&stop),
+        Err(stop) => {
+            hold(public, &stop).await;
+            stopped(&stop)
+        }
     }
 }
 
@@ -469,6 +475,16 @@ pub(super) fn caller(public: &Public, headers: &HeaderMap) -> Result<Caller, Pro
 pub(super) fn pass(public: &Public, class: Class) -> Result<(), Stop> {
     let passed = public.admission.pass(class);
     passed.map_err(|overloaded| turned_away(public, class, overloaded))
+}
+
+/// Lets those who were turned away unread wait for it, where they are too many.
+pub(super) async fn hold(public: &Public, stop: &Stop) {
+    if let Stop::Busy(Overloaded {
+        lack: Lack::Queue, ..
+    }) = stop
+    {
+        public.admission.hold().await;
+    }
 }
 
 /// The right to be worked on.

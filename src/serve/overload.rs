@@ -7,10 +7,14 @@
 //! WeChat Microservices", 2018). The cut is by the ratio of target to wait, within bounds, as the
 //! gradient of Netflix's concurrency-limits is, so that ten times too much is tamed in some windows.
 //!
+//! What is refused is held back where there are many ([`Ruling::hold_ms`]).
+//!
 //! Before anything is refused, decisions are made without the model: the first window with a queue has the
 //! prior score.
 //!
 //! No clock, no thread: what happened in a window goes in, what holds for the next one comes out.
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::Class;
 
@@ -28,6 +32,16 @@ const BUDGET_MIN: f64 = 4.0;
 /// So many windows without a queue, and what is left out comes back: the model, then the budget's end. A
 /// second, at the twenty windows that there are in one.
 const CALM: u32 = 20;
+
+/// Refusals are cheap, not free, and callers who ask again as soon as they are refused would fill the time
+/// with them, make the queue that they are refused for, and so have everybody refused. While there are more of
+/// them than this part of what was let in, each is held back for longer, which costs nothing while it lasts.
+const REFUSED_PART: f64 = 0.25;
+/// How long the first ones are held back, in milliseconds, where there are too many.
+const HOLD_MS_MIN: f64 = 8.0;
+/// Refusals are held back for no longer than this, give or take half: a page that waits must be told in time
+/// to do without.
+const HOLD_MS_MAX: f64 = 250.0;
 
 /// What happened in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,6 +61,8 @@ pub(super) struct Ruling {
     pub shares: [u32; Class::ALL.len()],
     /// Decisions are made without the model.
     pub by_prior: bool,
+    /// How long a refusal is held back, in milliseconds.
+    pub hold_ms: u32,
 }
 
 impl Default for Ruling {
@@ -54,6 +70,7 @@ impl Default for Ruling {
         Ruling {
             shares: [WHOLE; Class::ALL.len()],
             by_prior: false,
+            hold_ms: 0,
         }
     }
 }
@@ -66,6 +83,8 @@ pub(super) struct Controller {
     budget: f64,
     /// Windows since one had a queue.
     calm: u32,
+    /// How long a refusal is held back, in milliseconds.
+    hold_ms: f64,
 }
 
 impl Controller {
@@ -75,12 +94,14 @@ impl Controller {
             target_us,
             budget: f64::INFINITY,
             calm: CALM,
+            hold_ms: 0.0,
         }
     }
 
     /// Ends a window.
     pub fn turn(&mut self, window: &Window) -> Ruling {
         let wait = window.wait_us;
+        self.hold_back(window);
         if wait > self.target_us {
             self.overloaded(window, self.target_us as f64 / wait as f64);
         } else {
@@ -95,7 +116,23 @@ impl Controller {
             shares,
             // It comes back last: nobody is refused for the sake of others' models.
             by_prior: self.calm < CALM || shares.iter().any(|share| *share < WHOLE),
+            hold_ms: self.hold_ms as u32,
         }
+    }
+
+    /// Holds refusals back for longer while there are too many.
+    fn hold_back(&mut self, window: &Window) {
+        let refused = total(window) - window.admitted as f64;
+        let most = (window.admitted as f64 * REFUSED_PART).max(BUDGET_MIN);
+        let ratio = refused / most;
+        let hold = self.hold_ms * ratio.clamp(CUT_MIN, 2.0);
+        self.hold_ms = if ratio > 1.0 {
+            hold.clamp(HOLD_MS_MIN, HOLD_MS_MAX)
+        } else if hold < HOLD_MS_MIN {
+            0.0
+        } else {
+            hold
+        };
     }
 
     fn overloaded(&mut self, window: &Window, ratio: f64) {
@@ -129,12 +166,22 @@ impl Controller {
     }
 }
 
+/// How long the `n`-th refusal is held back, in milliseconds: from half of `hold_ms` to half more, by hash,
+/// since those who are told together come back together, as a queue.
+pub(super) fn spread(hold_ms: u32, n: u64) -> u32 {
+    let part = xxh3_64(&n.to_be_bytes()) % u64::from(hold_ms + 1);
+    hold_ms / 2 + part as u32
+}
+
 fn total(window: &Window) -> f64 {
     window.offered.iter().sum::<u64>() as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+    use std::collections::{BinaryHeap, VecDeque};
+
     use super::*;
 
     const TARGET_US: u64 = 5_000;
@@ -214,6 +261,89 @@ mod tests {
 
     fn capacity(windows: usize) -> f64 {
         windows as f64 * WINDOW_US / DECISION_US
+    }
+
+    /// Callers who ask again as soon as they are answered, and a server that takes one after the other.
+    struct Crowd {
+        controller: Controller,
+        ruling: Ruling,
+        now_us: u64,
+        /// Since when each caller waits for its turn.
+        ready: VecDeque<u64>,
+        /// When those whose refusal is held back ask again.
+        held: BinaryHeap<Reverse<u64>>,
+    }
+
+    impl Crowd {
+        fn new(callers: usize) -> Crowd {
+            Crowd {
+                controller: Controller::new(TARGET_US),
+                ruling: Ruling::default(),
+                now_us: 0,
+                ready: vec![0; callers].into(),
+                held: BinaryHeap::new(),
+            }
+        }
+
+        /// Decisions made in so many windows, and how long the last ones waited.
+        fn run(&mut self, windows: u64) -> (u64, u64) {
+            const REFUSAL_US: u64 = 10;
+            let (mut decided, mut wait_us) = (0, 0);
+            for _ in 0..windows {
+                let end = self.now_us + WINDOW_US as u64;
+                let share = u64::from(self.ruling.shares[Class::Decision as usize]);
+                let (mut window, mut waits) = (Window::default(), Vec::new());
+                while self.now_us < end {
+                    while self.held.peek().is_some_and(|at| at.0 <= self.now_us) {
+                        self.ready.extend(self.held.pop().map(|at| at.0));
+                    }
+                    let Some(since) = self.ready.pop_front() else {
+                        self.now_us += 1;
+                        continue;
+                    };
+                    waits.push(self.now_us - since);
+                    let n = window.offered[Class::Decision as usize];
+                    window.offered[Class::Decision as usize] += 1;
+                    if (n + 1) * share / u64::from(WHOLE) > n * share / u64::from(WHOLE) {
+                        window.admitted += 1;
+                        self.now_us += if self.ruling.by_prior {
+                            PRIOR_US
+                        } else {
+                            DECISION_US
+                        } as u64;
+                        self.ready.push_back(self.now_us);
+                    } else {
+                        self.now_us += REFUSAL_US;
+                        let spread = u64::from(spread(self.ruling.hold_ms, n));
+                        self.held.push(Reverse(self.now_us + 1_000 * spread));
+                    }
+                }
+                waits.sort_unstable();
+                wait_us = waits.get(waits.len() / 2).copied().unwrap_or(0);
+                window.wait_us = wait_us;
+                decided += window.admitted;
+                self.ruling = self.controller.turn(&window);
+            }
+            (decided, wait_us)
+        }
+    }
+
+    #[test]
+    fn callers_who_ask_again_at_once_leave_the_goodput() {
+        // The more there are, the more refusals a hold that is not longer than a page's patience leaves.
+        for (callers, least) in [(400, 0.9), (1_000, 0.9), (4_000, 0.8)] {
+            let mut crowd = Crowd::new(callers);
+            let _ = crowd.run(60);
+            let (decided, wait_us) = crowd.run(200);
+            let goodput = decided as f64 / capacity(200);
+            let hold_ms = crowd.ruling.hold_ms;
+            assert!(
+                goodput > least,
+                "{callers}: {goodput}, held for {hold_ms} ms"
+            );
+            assert!(wait_us < 3 * TARGET_US, "{callers}: {wait_us} us");
+            assert!(f64::from(hold_ms) <= HOLD_MS_MAX, "{callers}: {hold_ms}");
+        }
     }
 
     #[test]
