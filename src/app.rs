@@ -260,6 +260,10 @@ impl App {
                 let control = Arc::clone(&control);
                 move || control.tick(serve::now())
             }),
+            every(WATCH_EVERY, stopping.clone(), {
+                let control = Arc::clone(&control);
+                move || control.observe()
+            }),
         ];
         if config.learner.enabled && config.learner.source == Source::Redis {
             let following = follow(config.redis.url.clone(), Arc::clone(&control));
@@ -398,6 +402,11 @@ fn start_learner(
     journal: &Journal,
     control: &Arc<Control>,
 ) -> Result<Option<Arc<Embedded>>, StartError> {
+    if !config.learner.enabled && !control.catalog().exploring.is_empty() {
+        tracing::warn!(
+            "no learner counts what exploring costs: daily budgets above 0 are not kept"
+        );
+    }
     if !config.learner.enabled || config.learner.source == Source::Redis {
         return Ok(None);
     }
@@ -422,7 +431,7 @@ fn follow(url: String, control: Arc<Control>) -> impl FnMut() + Send + 'static {
             Ok(learnt) => {
                 away = false;
                 if let Some(learnt) = learnt {
-                    known = Some(learnt.version);
+                    known = Some(learnt.edition);
                     control.publish(learnt);
                 }
             }

@@ -20,6 +20,9 @@ const MODEL_DECISIONS: &str = "offerd_model_decisions_total";
 const MODEL_FAILURES: &str = "offerd_model_failures_total";
 const MODEL_DURATION: &str = "offerd_model_duration_seconds";
 const MODEL_INPUTS_ODD: &str = "offerd_model_inputs_odd_total";
+const MODEL_DRIFT: &str = "offerd_model_drift_psi";
+const MODEL_DRIFT_LARGEST: &str = "offerd_model_drift_largest_psi";
+const MODEL_DRIFT_ROWS: &str = "offerd_model_drift_rows";
 
 /// What became of a decision as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use offerd::decide::explore::{Arms, Explorer, Policy};
 use offerd::decide::record::DecisionRecord;
-use offerd::decide::snapshot::Snapshot;
+use offerd::decide::snapshot::{Set, Snapshot};
 use offerd::decide::{Scratch, decide};
 use offerd::domain::{
     Entry, EntryKind, Exposure, Facts, NameHash, Phase, PlacementAsk, Request, Shown,
@@ -102,6 +102,9 @@ fn learnt(mut snapshot: Snapshot) -> Snapshot {
 #[test]
 fn deciding_does_not_allocate() {
     check("prior", &support::by_prior(support::DEMO));
+    let mut held = support::by_prior(support::DEMO);
+    held.spent.classes = Set::ALL;
+    check("held", &held);
     check("learnt", &learnt(support::by_prior(support::DEMO)));
     check("both", &learnt(support::by_model("propensity-forest")));
     for name in [

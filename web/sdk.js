@@ -365,7 +365,7 @@ export function createOfferd({
     order: (offer) => settle('order', offer),
     convert: (offer, value = offer.price) => settle('conversion', offer, value),
     reverse: (offer, value = offer.price) => settle('reversal', offer, value),
-    element: (name) => record('element', { ...where(), element: name }),
+    element: (name, offer) => record('element', { ...where(), element: name, token: offer?.token }),
     feedback(rating) {
       // Known at once: a bad visit ends the selling before anybody reads the event.
       person.care.last_rating = rating;

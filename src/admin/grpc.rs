@@ -14,8 +14,9 @@ use super::models::{actor, word};
 use super::operator::{Learning, Operator, Place};
 use super::problem::Problem;
 use crate::control::ControlError;
+use crate::control::budget::ExploringBudget;
 use crate::control::catalog::EntryDiff;
-use crate::control::registry::{Insist, ModelInfo, Push, Signature, Stage};
+use crate::control::registry::{Drift, Insist, ModelInfo, Push, Signature, Stage};
 use crate::learn::learner::run::Progress;
 
 /// Bytes of one message: a model with its manifest.
@@ -260,7 +261,23 @@ fn model(info: ModelInfo) -> v1::Model {
                     unknown: odd.unknown,
                 })
                 .collect(),
+            drift: h.drift.map(drift),
         }),
+    }
+}
+
+fn drift(drift: Drift) -> v1::ModelDrift {
+    let features = drift.features.into_iter().map(|f| v1::FeatureDrift {
+        feature: f.feature,
+        psi: f.psi,
+        level: f.level.as_str().to_owned(),
+    });
+    v1::ModelDrift {
+        level: drift.level.as_str().to_owned(),
+        rows: drift.rows,
+        reference_rows: drift.reference_rows,
+        largest: drift.largest,
+        features: features.collect(),
     }
 }
 
@@ -329,6 +346,9 @@ fn learning(learning: Learning) -> v1::GetLearningResponse {
         serving: learning.serving.unwrap_or_default(),
         today: learning.today,
         currency: learning.currency,
+        budgets: (learning.budgets.into_iter())
+            .map(|(class, budget)| (class.to_owned(), budget.into()))
+            .collect(),
         ..v1::GetLearningResponse::default()
     };
     let Some(progress) = learning.progress else {
@@ -384,6 +404,17 @@ fn learning(learning: Learning) -> v1::GetLearningResponse {
             })
             .collect(),
         ..told
+    }
+}
+
+impl From<ExploringBudget> for v1::ExploringBudget {
+    fn from(budget: ExploringBudget) -> v1::ExploringBudget {
+        v1::ExploringBudget {
+            budget_minor: budget.budget_minor.unsigned_abs(),
+            spent_minor: budget.spent_minor,
+            spent: budget.spent,
+            since_ms: budget.since_ms.map_or(0, i64::unsigned_abs),
+        }
     }
 }
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::problem::Problem;
+use crate::control::budget::ExploringBudget;
 use crate::control::replay::{Replayed, Replayer};
 use crate::control::{CatalogOutcome, Control, Shipped};
 use crate::domain::{DecisionId, Entry, EntryKind, Millis, NameHash};
 use crate::journal::sink::SinkHandle;
 use crate::journal::{Journal, Position};
+use crate::learn::learner::day;
 use crate::learn::learner::run::{Embedded, Progress};
 use crate::ledger::Ledger;
 use crate::telemetry;
@@ -111,15 +113,11 @@ pub struct Learning {
     pub today: String,
     /// The version of the posterior that decides.
     pub serving: Option<u64>,
+    /// What each class with a budget for exploring has spent of it today.
+    pub budgets: BTreeMap<&'static str, ExploringBudget>,
     /// How far the learner is; absent where there is none.
     #[serde(flatten)]
     pub progress: Option<Progress>,
-}
-
-/// The day that it is for an operator.
-fn today(zone: &jiff::tz::TimeZone, now: Millis) -> String {
-    let instant = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
-    zone.to_datetime(instant).date().to_string()
 }
 
 /// A place in the journal.
@@ -250,6 +248,7 @@ impl Operator {
     #[must_use]
     pub fn learning(&self) -> Learning {
         let catalog = self.parts.control.catalog();
+        let now = (self.parts.now)();
         let mut progress = self.parts.learner.as_ref().map(|l| l.progress());
         for offer in progress.iter_mut().flat_map(|p| &mut p.report.offers) {
             let hash = u64::from_str_radix(&offer.offer, 16).map(NameHash);
@@ -262,7 +261,7 @@ impl Operator {
             node: self.parts.node.clone(),
             enabled: progress.is_some() && catalog.learning.enabled,
             currency: catalog.currency.as_str().to_owned(),
-            today: today(&catalog.time_zone, (self.parts.now)()),
+            today: day(&catalog.time_zone, now.0),
             serving: self
                 .parts
                 .control
@@ -271,6 +270,7 @@ impl Operator {
                 .posterior
                 .as_ref()
                 .map(|p| p.version),
+            budgets: self.parts.control.exploring(now),
             progress,
         }
     }

@@ -166,7 +166,7 @@ impl From<ControlError> for Problem {
                 ..Problem::new(
                     StatusCode::CONFLICT,
                     INCONCLUSIVE,
-                    "the model is stored and does not become live; the one that serves goes on",
+                    "the model is not in the stage that was asked for; the one that serves goes on",
                     detail,
                 )
             },

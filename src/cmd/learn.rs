@@ -213,11 +213,11 @@ mod fleet {
         } else {
             crate::app::now().0 - args.settle_ms
         };
-        let (mut published, mut at) = (learner.version(), Instant::now());
+        let (mut published, mut at) = (learner.edition(), Instant::now());
         let mut refused = Ok(());
         ears.hear(learner, until, None, |learner| {
-            if at.elapsed() >= PUBLISH && learner.version() != published {
-                (published, at) = (learner.version(), Instant::now());
+            if at.elapsed() >= PUBLISH && learner.edition() != published {
+                (published, at) = (learner.edition(), Instant::now());
                 refused = voice.publish(&learner.learnt());
             }
         })?;

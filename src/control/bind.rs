@@ -226,6 +226,7 @@ mod tests {
                 reschedules_min: None,
             },
             selling_caps: Vec::new(),
+            exploring: crate::decide::budget::Budgets::default(),
             learning: crate::decide::learning::Learning::default(),
             vocabulary: Vocabulary::default(),
             triggers: Vec::new(),

@@ -4,6 +4,7 @@
 //! reading end of one pointer and never sees this room.
 
 pub mod bind;
+pub mod budget;
 pub mod catalog;
 mod plane;
 pub mod registry;

@@ -4,19 +4,21 @@
 //! then made live by one pointer swap. When a check fails the old snapshot goes on serving.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
+use super::budget::ExploringBudget;
 use super::catalog::{CatalogDiff, Mistakes};
 use super::registry::{
-    ModelsConfig, SignatureError, Stage, StageError, Stages, Summaries, Watches,
+    Drifts, Level, ModelsConfig, SignatureError, Stage, StageError, Stages, Summaries, Watches,
 };
 use super::state::{ModelRef, State};
 use super::store::{Folder, Store, StoreError};
-use super::{bind, catalog};
+use super::{bind, budget, catalog};
 use crate::decide::posterior::Posterior;
 use crate::decide::snapshot::{Canary, Catalog, LiveModel, Shadow, Snapshot};
 use crate::domain::{Entry, EntryKind, Millis};
@@ -83,7 +85,7 @@ pub enum ControlError {
         why: String,
     },
     /// The version is stored, and the log does not show that it would earn as much as the live one.
-    #[error("{model} does not become live: {verdict}")]
+    #[error("{model} is not staged: {verdict}")]
     Gate {
         /// Which version.
         model: String,
@@ -139,6 +141,7 @@ pub struct Control<D: Folder = RealDisk> {
     pub(super) settings: Settings,
     pub(super) shipped: Arc<Model>,
     pub(super) summaries: Summaries,
+    pub(super) drifts: Drifts,
     inner: Mutex<Inner>,
 }
 
@@ -275,6 +278,7 @@ impl<D: Folder> Control<D> {
             settings,
             shipped,
             summaries: Summaries::default(),
+            drifts: Drifts::default(),
             inner,
         };
         control.note_snapshot(now);
@@ -345,17 +349,37 @@ impl<D: Folder> Control<D> {
     }
 
     /// Has decisions believe what was learnt, without a new epoch: the posterior has a version of its own, and
-    /// records tell what was believed.
+    /// records tell what was believed. With it comes who has spent what exploring may cost, which is on record too.
     pub fn publish(&self, learnt: Learnt) {
         let mut inner = self.lock();
-        inner.learnt = Some(learnt);
         let live = self.live.load_full();
+        let spent = budget::spent(Some(&learnt), &live.catalog);
+        let before = inner.learnt.replace(learnt);
+        let (before, after) = (before.as_ref(), inner.learnt.as_ref());
+        // Between lessons only costs are counted, and most of them change nothing.
+        let same = before.map(|l| l.version) == after.map(|l| l.version);
+        if same && spent == live.spent {
+            return;
+        }
+        let posterior = if same {
+            live.posterior.clone()
+        } else {
+            posterior(&inner, &live)
+        };
         let snapshot = Snapshot {
-            posterior: posterior(&inner, &live),
+            posterior,
+            spent,
             ..(*live).clone()
         };
         drop(live);
         self.make_live(&mut inner, snapshot);
+    }
+
+    /// What every class that has a budget for exploring has spent of it today.
+    #[must_use]
+    pub fn exploring(&self, now: Millis) -> BTreeMap<&'static str, ExploringBudget> {
+        let inner = self.lock();
+        budget::report(inner.learnt.as_ref(), &inner.catalog, now)
     }
 
     /// The pointer swap. Whoever reads the snapshot before goes on with it.
@@ -374,6 +398,7 @@ impl<D: Folder> Control<D> {
         self.store.save(&state)?;
         inner.state = state;
         snapshot.posterior = posterior(inner, &snapshot);
+        snapshot.spent = budget::spent(inner.learnt.as_ref(), &snapshot.catalog);
         self.make_live(inner, snapshot);
         Ok(())
     }
@@ -417,7 +442,21 @@ impl<D: Folder> Control<D> {
         .into_iter()
         .filter_map(|(stage, model)| Some((stage.as_str(), &*model?.label)))
         .collect();
+        let drifts: Vec<telemetry::models::Drift> = (staged.iter())
+            .filter_map(|(stage, label)| {
+                let drift = self.drifts.of(label)?;
+                let far = drift.features.iter().filter(|f| f.level >= Level::Watch);
+                Some(telemetry::models::Drift {
+                    stage,
+                    model: (*label).to_owned(),
+                    rows: drift.rows,
+                    largest: drift.largest,
+                    features: far.map(|f| (f.feature.clone(), f.psi)).collect(),
+                })
+            })
+            .collect();
         telemetry::models::page(&self.settings.tallies, &staged)
+            + &telemetry::models::drifts(&drifts)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -475,6 +514,7 @@ fn trials(
         canary,
         shadow,
         posterior: None,
+        spent: budget::spent(None, catalog),
     })
 }
 

@@ -13,6 +13,7 @@ use super::plane::{Shipped, load_model};
 use super::state::State;
 use super::store::Store;
 use super::{ControlError, bind, catalog};
+use crate::decide::budget::Spent;
 use crate::decide::record::{DecisionRecord, ReplayError};
 use crate::decide::snapshot::{LiveModel, Snapshot};
 use crate::decide::{self, Scratch};
@@ -87,6 +88,7 @@ impl Replayer {
         let beliefs = record.beliefs(&snapshot.catalog)?;
         let snapshot = Snapshot {
             posterior: beliefs.map(Arc::new),
+            spent: record.spent()?,
             ..(*snapshot).clone()
         };
         let decision = decide::decide(&snapshot, &request, &facts, &mut self.scratch);
@@ -120,6 +122,7 @@ impl Replayer {
             canary: None,
             shadow: None,
             posterior: None,
+            spent: Spent::NOTHING,
         });
         self.snapshots.insert(key, Arc::clone(&snapshot));
         Ok(snapshot)

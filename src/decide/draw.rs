@@ -81,10 +81,16 @@ fn compete(snapshot: &Snapshot, scratch: &mut Scratch) -> Option<Tier> {
     scratch.scores.clear();
     scratch.probabilities.clear();
     scratch.spreads.clear();
+    scratch.held.clear();
     for i in all {
         if left(scratch, i) && tier_of(snapshot, scratch, i) == tier {
             scratch.competing.push(i);
             let runner = &scratch.running[i as usize];
+            if !scratch.spent.is_empty() {
+                let offer = scratch.decision.candidates[runner.candidate as usize].offer;
+                let class = snapshot.catalog.offer(offer).class;
+                scratch.held.push(scratch.spent.has_class(class));
+            }
             scratch.scores.push(runner.score);
             scratch.probabilities.push(runner.probability);
             scratch.spreads.push(runner.spread);
@@ -109,7 +115,11 @@ fn odds(policy: &Policy, scratch: &mut Scratch) {
         probabilities: &scratch.probabilities,
         spreads: &scratch.spreads,
     };
-    policy.fill(&arms, &mut scratch.odds);
+    if scratch.held.contains(&true) {
+        policy.fill_held(&arms, &scratch.held, &mut scratch.odds);
+    } else {
+        policy.fill(&arms, &mut scratch.odds);
+    }
 }
 
 /// Writes the odds of the first draw of a tier into the verdicts.
@@ -158,7 +168,12 @@ fn take(
     let gap = gaps.sum();
     let runner = &mut scratch.running[scratch.competing[i] as usize];
     runner.out = true;
-    let offer_ix = scratch.decision.candidates[runner.candidate as usize].offer;
+    let candidate = &scratch.decision.candidates[runner.candidate as usize];
+    let offer_ix = candidate.offer;
+    let base = match candidate.verdict {
+        Verdict::Eligible { base, .. } => base,
+        Verdict::Excluded(_) => runner.probability,
+    };
     let offer = snapshot.catalog.offer(offer_ix);
     let locale = &snapshot.catalog.default_locale;
     Choice {
@@ -166,6 +181,7 @@ fn take(
         creative: super::creative_for(offer, request.channel, request.locale, locale)
             .expect("offers without a creative were excluded"),
         rank,
+        base,
         probability: runner.probability,
         score: runner.score,
         propensity: Propensity::new(scratch.odds[i].min(1.0))

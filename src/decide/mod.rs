@@ -8,6 +8,7 @@
 //! **nothing vetoes after the draw**: it would make the written propensity false.
 
 pub mod bucketing;
+pub mod budget;
 pub mod condition;
 mod draw;
 mod eligibility;

@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 
+use super::budget::Spent;
 use super::posterior::{Belief, Posterior};
-use super::snapshot::{Catalog, LiveModel, Snapshot};
+use super::snapshot::{Catalog, LiveModel, Set, Snapshot};
 use crate::domain::{
     Appointment, Candidate, Care, Channel, Choice, Consent, Customer, Decision, DecisionId, Effort,
-    Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, Phase, PlacementAsk,
+    Exclusion, Exposure, Facts, FeatureValue, Millis, NameHash, OfferClass, Phase, PlacementAsk,
     PlacementDecision, Request, SubjectKey, Technician, Trigger, Verdict,
 };
 
@@ -224,6 +225,10 @@ pub struct PlacementRecord<'a> {
     /// The policy that drew.
     #[serde(borrow)]
     pub policy: Option<Cow<'a, str>>,
+    /// Classes of the candidates that had spent what exploring may cost on that day: of these the policy gave the
+    /// best its odds, and the others the floor.
+    #[serde(borrow, skip_serializing_if = "Vec::is_empty", default)]
+    pub budget_spent: Vec<Cow<'a, str>>,
     /// Probability of this slate in this order.
     pub joint_propensity: f64,
     /// Every offer that stayed in the running; where more than [`LISTED_MAX`] were looked at, the slate
@@ -435,6 +440,20 @@ impl<'a> DecisionRecord<'a> {
             }
         }
         Ok(Some(Posterior::recorded(version, beliefs)))
+    }
+
+    /// The classes that had spent what exploring may cost, for a decision that is made again.
+    ///
+    /// # Errors
+    /// When a class is none of ours.
+    pub fn spent(&self) -> Result<Spent, ReplayError> {
+        let mut spent = Spent::NOTHING;
+        for word in self.placements.iter().flat_map(|p| &p.budget_spent) {
+            let class = word.parse::<OfferClass>();
+            let class = class.map_err(|_| ReplayError::Field("placements.budget_spent"))?;
+            spent.classes = spent.classes.with(class as u8);
+        }
+        Ok(spent)
     }
 
     /// Whether another decision on the same request came to the same end: every exclusion, every
@@ -670,6 +689,7 @@ fn placements<'a>(
         policy: p
             .placement
             .map(|ix| (&*catalog.placements[usize::from(ix.0)].policy).into()),
+        budget_spent: budget_spent(snapshot, request, decision.candidates_of(p)),
         joint_propensity: p.joint,
         withheld: withheld(catalog, decision.candidates_of(p)),
         excluded: counted(decision.candidates_of(p)),
@@ -701,6 +721,24 @@ fn placements<'a>(
             .collect(),
     };
     decision.placements.iter().map(one).collect()
+}
+
+/// The classes in the running that may not explore.
+fn budget_spent(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    candidates: &[Candidate],
+) -> Vec<Cow<'static, str>> {
+    let spent = snapshot.spent.at(request.at);
+    if spent.is_empty() {
+        return Vec::new();
+    }
+    let class = |c: &Candidate| snapshot.catalog.offer(c.offer).class;
+    let running = candidates.iter().filter(|c| is_eligible(c)).map(class);
+    let running = running.fold(Set::default(), |set, class| set.with(class as u8));
+    let held = |class: &&OfferClass| spent.has_class(**class) && running.has_class(**class);
+    let held = OfferClass::ALL.iter().filter(held);
+    held.map(|class| class.as_str().into()).collect()
 }
 
 impl<'a> CandidateRecord<'a> {

@@ -2,7 +2,7 @@
 
 use super::inputs::{Clock, bind_slots};
 use super::score::Asking;
-use super::snapshot::{LiveModel, Snapshot};
+use super::snapshot::{LiveModel, Set, Snapshot};
 use crate::domain::{Decision, Facts, Request};
 use crate::model::online::Feature;
 
@@ -21,6 +21,8 @@ pub struct Scratch {
     pub(super) labels: u64,
     /// Whether the customer is in care.
     pub(super) care: bool,
+    /// Classes that have spent what exploring may cost today.
+    pub(super) spent: Set,
     /// The candidates of the placement at hand that are still in the running.
     pub(super) running: Vec<Runner>,
     /// Scores of those who compete for a rank.
@@ -29,6 +31,8 @@ pub struct Scratch {
     pub(super) probabilities: Vec<f64>,
     /// How sure those are: standard deviations of their logarithms.
     pub(super) spreads: Vec<f64>,
+    /// Which of those may not explore: the budget of their class is spent.
+    pub(super) held: Vec<bool>,
     /// Their odds.
     pub(super) odds: Vec<f64>,
     /// Which runners they are.
@@ -76,6 +80,7 @@ impl Scratch {
         self.asking.begin();
         self.clock = Clock::at(request.at, &snapshot.catalog.time_zone);
         self.labels = 0;
+        self.spent = snapshot.spent.at(request.at);
         self.care = super::guardrail::in_care(&snapshot.catalog.care, request);
         self.selling_left =
             super::guardrail::selling_left(&snapshot.catalog.selling_caps, facts, request.at);

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bucketing;
+use super::budget::{Budgets, Spent};
 use super::condition::Condition;
 use super::explore::Policy;
 use super::inputs::{Input, Vocabulary};
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub shadow: Option<Shadow>,
     /// What has been learnt since the models were pushed; `None` where they answer alone.
     pub posterior: Option<Arc<Posterior>>,
+    /// The classes that may not explore any more today.
+    pub spent: Spent,
 }
 
 /// A model that decides for a share of the customers.
@@ -140,6 +143,8 @@ pub struct Catalog {
     pub care: CarePolicy,
     /// Caps over all offers that sell.
     pub selling_caps: Vec<Cap>,
+    /// What exploring may cost a day.
+    pub exploring: Budgets,
     /// What is learnt from events.
     pub learning: Learning,
     /// Every attribute that a condition or a model looks at.
@@ -194,7 +199,7 @@ pub struct Placement {
     pub offers: Vec<OfferIx>,
 }
 
-/// A set of values of one small vocabulary (phases, channels), by index.
+/// A set of values of one small vocabulary (phases, channels, classes), by index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Set(pub u16);
 
@@ -218,6 +223,18 @@ impl Set {
     #[must_use]
     pub fn has_channel(self, channel: Channel) -> bool {
         self.0 >> channel as u8 & 1 == 1
+    }
+
+    /// Whether the class is in the set.
+    #[must_use]
+    pub fn has_class(self, class: OfferClass) -> bool {
+        self.0 >> class as u8 & 1 == 1
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
     }
 }
 

@@ -131,7 +131,9 @@ pub struct Choice {
     pub creative: CreativeIx,
     /// 1 for the best place.
     pub rank: u8,
-    /// Probability of a conversion, as the scorer believes.
+    /// Probability of a conversion, as the scorer says.
+    pub base: f64,
+    /// The same as is believed after what has been learnt over the scorer.
     pub probability: f64,
     /// Expected value in minor units.
     pub score: f64,

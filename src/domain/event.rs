@@ -23,7 +23,7 @@ vocabulary! {
         Reversal = "reversal",
         /// A phase of the appointment was looked at, and for how long.
         PhaseView = "phase_view",
-        /// An element of the page was used.
+        /// An element of the page, or of an offer on it, was used.
         Element = "element",
         /// The customer rated the visit.
         Feedback = "feedback",
@@ -35,6 +35,13 @@ impl EventType {
     #[must_use]
     pub fn about_offer(self) -> bool {
         self <= EventType::Reversal
+    }
+
+    /// Whether a token is looked at: what is about an offer needs one, and an element may be one of an
+    /// offer (the video of a guide, say) or of the page.
+    #[must_use]
+    pub fn takes_token(self) -> bool {
+        self.about_offer() || self == EventType::Element
     }
 
     /// How firmly the journal must hold it before the sender hears of success.

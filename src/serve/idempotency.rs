@@ -4,7 +4,8 @@
 //! are made of what the event says and nothing else, so every node makes the same ones:
 //!
 //! - the sender's event id, within the decision: visitors' pages number their events `e-1`, `e-2`;
-//! - what the token proves, for a type that counts once per offer shown (a click once an hour);
+//! - what the token proves, for a type that counts once per offer shown (a click once an hour; an element as often
+//!   as it is used, by its id alone);
 //! - for events about no offer, the sender's event id within the appointment.
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -37,7 +38,8 @@ impl Parts {
     }
 }
 
-/// The keys of an event about an offer, which happened at `at`; a tracking URL has no `event_id`.
+/// The keys of an event about an offer, which happened at `at`; a tracking URL has no `event_id`, an element always
+/// has.
 #[must_use]
 pub fn offer_event_keys(
     token: &Token,
@@ -50,17 +52,19 @@ pub fn offer_event_keys(
         EventType::Click => at.0.div_euclid(CLICK_BUCKET_MS),
         _ => 0,
     };
-    let once = Parts::of(2)
-        .with(&decision)
-        .with(&[token.slot, token.rank, event as u8])
-        .with(&token.offer.0.to_be_bytes())
-        .with(&bucket.to_be_bytes())
-        .key();
+    let once = (event != EventType::Element).then(|| {
+        Parts::of(2)
+            .with(&decision)
+            .with(&[token.slot, token.rank, event as u8])
+            .with(&token.offer.0.to_be_bytes())
+            .with(&bucket.to_be_bytes())
+            .key()
+    });
     let named = event_id.map(|id| Parts::of(1).with(&decision).with(id.as_bytes()).key());
-    named.into_iter().chain([once]).collect()
+    named.into_iter().chain(once).collect()
 }
 
-/// The key of an event about no offer: `phase_view`, `element`, `feedback`.
+/// The key of an event about no offer: `phase_view`, `feedback`, and `element` without a token.
 #[must_use]
 pub fn visit_event_keys(appointment_id: &str, event_id: &str) -> Vec<u128> {
     let appointment = NameHash::of(appointment_id).0.to_be_bytes();
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_same_event_is_the_same_however_it_comes() {
-        use EventType::{Click, Conversion, Impression, Viewable};
+        use EventType::{Click, Conversion, Element, Impression, Viewable};
         let first = (1, 0, Impression, Some("e-1"), 0);
         check(first, first, true);
         check(first, (1, 0, Impression, Some("e-2"), 9), true);
@@ -123,6 +127,10 @@ mod tests {
         check(first, (1, 0, Viewable, Some("e-2"), 0), false);
         check(first, (1, 1, Impression, Some("e-2"), 0), false);
         check(first, (2, 0, Impression, Some("e-1"), 0), false);
+        let used = (1, 0, Element, Some("e-8"), 0);
+        check(used, used, true);
+        check(used, (1, 0, Element, Some("e-9"), 0), false);
+        check(used, (2, 0, Element, Some("e-8"), 0), false);
         check((1, 0, Click, None, 1), (1, 0, Click, None, 59), true);
         check((1, 0, Click, None, 1), (1, 0, Click, None, 61), false);
         check(

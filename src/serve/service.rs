@@ -316,7 +316,7 @@ impl Service {
             return;
         }
         self.tallies.count(model, |tally| {
-            tally.decision(made, choices.iter().map(|c| c.probability));
+            tally.decision(made, choices.iter().map(|c| (c.base, c.probability)));
             tally.odd_inputs(odd);
         });
     }
@@ -529,7 +529,7 @@ impl Service {
         received: Millis,
     ) -> Result<(Entry, EventType, Option<Token>), (RejectionCode, String)> {
         let kind = sent.kind;
-        let Some(text) = sent.token.filter(|_| kind.about_offer()) else {
+        let Some(text) = sent.token.filter(|_| kind.takes_token()) else {
             return Ok((self.visit_entry(sent, received), kind, None));
         };
         let token = self

@@ -47,7 +47,7 @@ pub const TOKEN_CHARS: usize = (BYTES * 4).div_ceil(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TokenKind {
-    /// The offer's own token: may be posted as any event about the offer.
+    /// The offer's own token: may be posted as any event about the offer or an element of it.
     Any,
     /// In the tracking URL of an image: proves a showing and nothing more.
     Impression,
@@ -63,7 +63,7 @@ impl TokenKind {
     #[must_use]
     pub fn allows(self, event: EventType) -> bool {
         match self {
-            TokenKind::Any => event.about_offer(),
+            TokenKind::Any => event.takes_token(),
             TokenKind::Impression => {
                 matches!(event, EventType::Impression | EventType::Viewable)
             }
@@ -226,12 +226,12 @@ impl TokenConfig {
     fn age_s_max(&self, event: EventType) -> u32 {
         match event {
             EventType::Impression | EventType::Viewable => self.impression_age_s_max,
-            EventType::Click | EventType::Dismiss => self.click_age_s_max,
+            EventType::Click | EventType::Dismiss | EventType::Element => self.click_age_s_max,
             EventType::Order | EventType::Conversion | EventType::Reversal => {
                 self.conversion_age_s_max
             }
             // These carry no token; `TokenKind::allows` refuses one.
-            EventType::PhaseView | EventType::Element | EventType::Feedback => 0,
+            EventType::PhaseView | EventType::Feedback => 0,
         }
     }
 }
@@ -538,6 +538,7 @@ mod tests {
             (EventType::Viewable, 1_800),
             (EventType::Click, 86_400),
             (EventType::Dismiss, 86_400),
+            (EventType::Element, 86_400),
             (EventType::Order, 2_592_000),
             (EventType::Conversion, 2_592_000),
             (EventType::Reversal, 2_592_000),
@@ -558,7 +559,7 @@ mod tests {
             let view = matches!(event, EventType::Impression | EventType::Viewable);
             let click = event == EventType::Click;
             let pick = |ok| if ok { Ok(()) } else { wrong };
-            check(TokenKind::Any, event, 0, pick(event.about_offer()));
+            check(TokenKind::Any, event, 0, pick(event.takes_token()));
             check(TokenKind::Impression, event, 0, pick(view));
             check(TokenKind::Click, event, 0, pick(click));
         }

@@ -3,12 +3,15 @@
 //! Written from the tallies whenever the page is asked for, and not kept in the recorder: a version that left
 //! its stage takes its series along. At any time there are those of at most three versions (live, canary,
 //! shadow), and per version up to three for each of its at most 512 inputs, of which only those are shown that
-//! were ever odd. Names of inputs come from manifests, which operators push, never from requests.
+//! were ever odd, and one for each of at most 20 that drift. Names of inputs come from manifests, which operators push, never from requests.
 
 use std::fmt::Write;
 
 use super::tally::{Counts, Tallies};
-use super::{MODEL_DECISIONS, MODEL_DURATION, MODEL_FAILURES, MODEL_INPUTS_ODD};
+use super::{
+    MODEL_DECISIONS, MODEL_DRIFT, MODEL_DRIFT_LARGEST, MODEL_DRIFT_ROWS, MODEL_DURATION,
+    MODEL_FAILURES, MODEL_INPUTS_ODD,
+};
 use crate::domain::Oddity;
 
 /// The lines of the versions in these stages: `(stage, name@version)`. A version that is not listed has none.
@@ -67,6 +70,47 @@ pub fn page(tallies: &Tallies, staged: &[(&'static str, &str)]) -> String {
                 let labels = format!("{labels},feature=\"{feature}\",what=\"{what}\"");
                 line(&mut out, name, &labels, odd.of(*what));
             }
+        }
+    }
+    out
+}
+
+/// What drift there is in what a version is asked.
+#[derive(Clone, Debug)]
+pub struct Drift {
+    /// Such as `live`.
+    pub stage: &'static str,
+    /// `name@version`.
+    pub model: String,
+    /// Customers looked at.
+    pub rows: u64,
+    /// The largest population stability index of any input.
+    pub largest: f64,
+    /// The inputs that somebody should look at, and theirs: a few at most.
+    pub features: Vec<(String, f64)>,
+}
+
+/// The lines of drift.
+#[must_use]
+pub fn drifts(drifts: &[Drift]) -> String {
+    let labels = |d: &Drift| format!("stage=\"{}\",model=\"{}\"", d.stage, escaped(&d.model));
+    let mut out = String::new();
+    let help = "customers of whose requests drift is judged";
+    head(&mut out, MODEL_DRIFT_ROWS, "gauge", help);
+    for drift in drifts {
+        line(&mut out, MODEL_DRIFT_ROWS, &labels(drift), drift.rows);
+    }
+    let help = "the largest population stability index of any input, against the nearest reference";
+    head(&mut out, MODEL_DRIFT_LARGEST, "gauge", help);
+    for drift in drifts {
+        line(&mut out, MODEL_DRIFT_LARGEST, &labels(drift), drift.largest);
+    }
+    let help = "the population stability index of the inputs that somebody should look at";
+    head(&mut out, MODEL_DRIFT, "gauge", help);
+    for drift in drifts {
+        for (feature, psi) in &drift.features {
+            let labels = format!("{},feature=\"{}\"", labels(drift), escaped(feature));
+            line(&mut out, MODEL_DRIFT, &labels, psi);
         }
     }
     out
@@ -133,5 +177,33 @@ mod tests {
             );
         }
         assert!(!page.contains("m@3"), "{page}");
+    }
+
+    #[test]
+    fn drift_is_told_of_few_inputs() {
+        let drift = |model: &str, features: &[(&str, f64)]| Drift {
+            stage: "live",
+            model: model.to_owned(),
+            rows: 1_200,
+            largest: 0.3,
+            features: features
+                .iter()
+                .map(|(f, psi)| ((*f).to_owned(), *psi))
+                .collect(),
+        };
+        let page = drifts(&[drift("m@1", &[("a \"b\"", 0.3)])]);
+        for expected in [
+            "# TYPE offerd_model_drift_psi gauge",
+            "offerd_model_drift_rows{stage=\"live\",model=\"m@1\"} 1200",
+            "offerd_model_drift_largest_psi{stage=\"live\",model=\"m@1\"} 0.3",
+            "offerd_model_drift_psi{stage=\"live\",model=\"m@1\",feature=\"a \\\"b\\\"\"} 0.3",
+        ] {
+            assert!(
+                page.lines().any(|line| line == expected),
+                "{expected}\n{page}"
+            );
+        }
+        let steady = drifts(&[drift("m@1", &[])]);
+        assert!(!steady.contains("feature="), "{steady}");
     }
 }

@@ -38,8 +38,8 @@ pub struct Tally {
     decisions: AtomicU64,
     failures: AtomicU64,
     choices: AtomicU64,
-    predicted: AtomicU64,
-    predicted_variance: AtomicU64,
+    predicted: Sums,
+    believed: Sums,
     conversions: AtomicI64,
     value: AtomicI64,
     /// An `f64` by its bits: squares of amounts outgrow an integer. Conversions are rare enough to loop.
@@ -47,6 +47,51 @@ pub struct Tally {
     durations: [AtomicU64; BUCKETS],
     took_ns: AtomicU64,
     odd: OddCounts,
+}
+
+/// Sums of probabilities and of their variances.
+#[derive(Debug, Default)]
+struct Sums {
+    expected: AtomicU64,
+    variance: AtomicU64,
+}
+
+impl Sums {
+    fn add(&self, beliefs: Beliefs) {
+        let units = |sum: f64| (sum * PROBABILITY_UNITS) as u64;
+        self.expected.fetch_add(units(beliefs.expected), Relaxed);
+        self.variance.fetch_add(units(beliefs.variance), Relaxed);
+    }
+
+    fn read(&self) -> Beliefs {
+        Beliefs {
+            expected: self.expected.load(Relaxed) as f64 / PROBABILITY_UNITS,
+            variance: self.variance.load(Relaxed) as f64 / PROBABILITY_UNITS,
+        }
+    }
+}
+
+/// The number of conversions, if some probabilities are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beliefs {
+    /// Sum of the probabilities.
+    pub expected: f64,
+    /// Sum of `p (1 - p)`.
+    pub variance: f64,
+}
+
+impl Beliefs {
+    fn hold(&mut self, p: f64) {
+        self.expected += p;
+        self.variance += p * (1.0 - p);
+    }
+
+    fn since(self, earlier: Beliefs) -> Beliefs {
+        Beliefs {
+            expected: self.expected - earlier.expected,
+            variance: self.variance - earlier.variance,
+        }
+    }
 }
 
 /// A reading of a [`Tally`].
@@ -58,10 +103,10 @@ pub struct Counts {
     pub failures: u64,
     /// Offers shown.
     pub choices: u64,
-    /// Sum of their believed probabilities.
-    pub predicted: f64,
-    /// Sum of `p (1 - p)`: the variance of the number of conversions, if the beliefs are right.
-    pub predicted_variance: f64,
+    /// Their conversions, as the model said.
+    pub predicted: Beliefs,
+    /// Their conversions, as was believed after what has been learnt over the model.
+    pub believed: Beliefs,
     /// Conversions of those offers, less reversals.
     pub conversions: i64,
     /// What they were worth, in minor units.
@@ -135,8 +180,8 @@ impl Default for Tally {
             decisions: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             choices: AtomicU64::new(0),
-            predicted: AtomicU64::new(0),
-            predicted_variance: AtomicU64::new(0),
+            predicted: Sums::default(),
+            believed: Sums::default(),
             conversions: AtomicI64::new(0),
             value: AtomicI64::new(0),
             value_squares: AtomicU64::new(0),
@@ -148,20 +193,21 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts a decision and the believed probabilities of the offers it shows.
-    pub fn decision(&self, made: Made, probabilities: impl Iterator<Item = f64>) {
-        let (mut choices, mut predicted, mut variance) = (0, 0.0, 0.0);
-        for p in probabilities {
+    /// Counts a decision and, of each offer it shows, the probability that the model gave and the one that was
+    /// believed.
+    pub fn decision(&self, made: Made, probabilities: impl Iterator<Item = (f64, f64)>) {
+        let (mut choices, mut predicted, mut believed) =
+            (0, Beliefs::default(), Beliefs::default());
+        for (base, probability) in probabilities {
             choices += 1;
-            predicted += p;
-            variance += p * (1.0 - p);
+            predicted.hold(base);
+            believed.hold(probability);
         }
-        let units = |sum: f64| (sum * PROBABILITY_UNITS) as u64;
         self.decisions.fetch_add(1, Relaxed);
         self.failures.fetch_add(u64::from(made.failed), Relaxed);
         self.choices.fetch_add(choices, Relaxed);
-        self.predicted.fetch_add(units(predicted), Relaxed);
-        self.predicted_variance.fetch_add(units(variance), Relaxed);
+        self.predicted.add(predicted);
+        self.believed.add(believed);
         self.durations[bucket(made.took)].fetch_add(1, Relaxed);
         let ns = u64::try_from(made.took.as_nanos()).unwrap_or(u64::MAX);
         self.took_ns.fetch_add(ns, Relaxed);
@@ -194,8 +240,8 @@ impl Tally {
             decisions: self.decisions.load(Relaxed),
             failures: self.failures.load(Relaxed),
             choices: self.choices.load(Relaxed),
-            predicted: self.predicted.load(Relaxed) as f64 / PROBABILITY_UNITS,
-            predicted_variance: self.predicted_variance.load(Relaxed) as f64 / PROBABILITY_UNITS,
+            predicted: self.predicted.read(),
+            believed: self.believed.read(),
             conversions: self.conversions.load(Relaxed),
             value: self.value.load(Relaxed),
             value_squares: f64::from_bits(self.value_squares.load(Relaxed)),
@@ -220,8 +266,8 @@ impl Counts {
             decisions: self.decisions.saturating_sub(earlier.decisions),
             failures: self.failures.saturating_sub(earlier.failures),
             choices: self.choices.saturating_sub(earlier.choices),
-            predicted: self.predicted - earlier.predicted,
-            predicted_variance: self.predicted_variance - earlier.predicted_variance,
+            predicted: self.predicted.since(earlier.predicted),
+            believed: self.believed.since(earlier.believed),
             conversions: self.conversions - earlier.conversions,
             value: self.value - earlier.value,
             value_squares: self.value_squares - earlier.value_squares,
@@ -287,7 +333,9 @@ mod tests {
             took: Duration::from_micros(us),
         };
         for us in [10; 98] {
-            tallies.count(key, |t| t.decision(made(us), [0.1, 0.5].into_iter()));
+            tallies.count(key, |t| {
+                t.decision(made(us), [(0.2, 0.1), (0.5, 0.5)].into_iter())
+            });
         }
         tallies.count(key, |t| t.decision(made(1_000), std::iter::empty()));
         tallies.count(key, |t| t.decision(made(1_000), std::iter::empty()));
@@ -297,7 +345,10 @@ mod tests {
         let counts = tallies.read("m@1").unwrap();
         assert_eq!((counts.decisions, counts.failures), (100, 2));
         assert_eq!((counts.choices, counts.conversions), (196, 1));
-        assert!((counts.predicted - 98.0 * 0.6).abs() < 1e-6);
+        let (predicted, believed) = (counts.predicted, counts.believed);
+        assert!((predicted.expected - 98.0 * 0.7).abs() < 1e-6);
+        assert!((predicted.variance - 98.0 * 0.41).abs() < 1e-6);
+        assert!((believed.expected - 98.0 * 0.6).abs() < 1e-6);
         assert_eq!((counts.value, counts.value_squares), (500, 250_000.0));
         let p99 = counts.p99().unwrap().as_micros();
         assert!((1_000..1_250).contains(&p99), "{p99}");

@@ -32,6 +32,8 @@ use offerd::telemetry::tally::Tallies;
 
 use crate::support;
 
+mod drift;
+
 /// A shipped model under another name and version.
 fn renamed(folder: &str, version: &str) -> (String, Vec<u8>) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -57,6 +59,10 @@ struct Node {
 
 impl Node {
     fn start() -> Node {
+        Node::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut ModelsConfig)) -> Node {
         let dir = tempfile::tempdir().unwrap();
         let config = JournalConfig {
             dir: dir.path().join("journal"),
@@ -71,6 +77,7 @@ impl Node {
             ..ModelsConfig::default()
         };
         models.gate.enabled = false;
+        change(&mut models);
         let settings = Settings {
             memory: offerd::control::catalog::Memory {
                 horizon_ms: i64::MAX,

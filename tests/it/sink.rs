@@ -255,6 +255,72 @@ async fn every_entry_is_in_its_stream_with_its_fields() {
 }
 
 #[tokio::test]
+async fn what_an_entry_does_not_have_is_left_out_and_nothing_else() {
+    if !available() {
+        return;
+    }
+    for entries_max in [0, 1_000] {
+        let bench = Bench::new(&[]).await;
+        let mut expected = Vec::new();
+        for has in 0..1_u64 << 6 {
+            let word = |bit: u64, word: &str| (has >> bit & 1 == 1).then(|| word.to_owned());
+            let mut entry = entry(has);
+            entry.test = false;
+            entry.decision = word(0, "").map(|_| 1);
+            entry.offer = word(1, "o");
+            // What is empty is there all the same.
+            entry.placement = word(2, "");
+            entry.phase = word(3, "ph");
+            entry.propensity = word(4, "").map(|_| 0.25);
+            entry.model = word(5, "m");
+            let id = "00000000-0000-0000-0000-000000000001";
+            let (name, at) = (format!("e-{has}"), format!("2026-11-18T11:06:40.{has:03}Z"));
+            let (kind, seq, json) = (
+                entry.kind().unwrap().as_str(),
+                (has + 1).to_string(),
+                entry.json.clone(),
+            );
+            let fields = [
+                (true, "v", "1"),
+                (true, "type", kind),
+                (true, "id", &name),
+                (has & 1 != 0, "decision", id),
+                (true, "at", &at),
+                (true, "node", NODE),
+                (true, "seq", &seq),
+                (has & 2 != 0, "offer", "o"),
+                (has & 4 != 0, "placement", ""),
+                (has & 8 != 0, "phase", "ph"),
+                (has & 16 != 0, "propensity", "0.25"),
+                (has & 32 != 0, "model", "m"),
+                (true, "json", &json),
+            ];
+            let there = fields.into_iter().filter(|(there, ..)| *there);
+            let words = there.flat_map(|(_, name, value)| [name.to_owned(), value.to_owned()]);
+            expected.push(words.collect::<Vec<_>>());
+            bench.journal.append(entry, Ack::Durable).await.unwrap();
+        }
+        let sink = bench.sink(RedisConfig {
+            partitions: 1,
+            // So that a script meets many forms.
+            batch_entries_max: 50,
+            stream_entries_max: entries_max,
+            ..bench.config()
+        });
+        bench.check_complete_of(&sink, 1).await;
+        let mut client = bench.server.client().await;
+        let found: Vec<(String, Vec<String>)> = cmd("XRANGE")
+            .arg(("{offerd:00}:events:n1", "-", "+"))
+            .query_async(&mut client)
+            .await
+            .unwrap();
+        let found: Vec<_> = found.into_iter().map(|(_, fields)| fields).collect();
+        assert_eq!(found, expected);
+        sink.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_connection_cut_anywhere_loses_nothing_and_repeats_nothing() {
     if !available() {
         return;

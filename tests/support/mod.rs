@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offerd::control::{bind, catalog};
+use offerd::decide::budget::Spent;
 use offerd::decide::snapshot::{LiveModel, Snapshot};
 use offerd::domain::{
     Appointment, Care, Channel, Consent, Customer, DecisionId, Effort, FeatureValue, Millis, Phase,
@@ -28,6 +29,7 @@ pub fn by_prior(text: &str) -> Snapshot {
         canary: None,
         shadow: None,
         posterior: None,
+        spent: Spent::NOTHING,
     }
 }
 
@@ -56,6 +58,7 @@ pub fn by_model(name: &str) -> Snapshot {
         canary: None,
         shadow: None,
         posterior: None,
+        spent: Spent::NOTHING,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Args, Error, Figures};
 use crate::cmd::train::source::{From, each};
 use crate::control::{bind, catalog};
+use crate::decide::budget::Spent;
 use crate::decide::snapshot::{LiveModel, Snapshot};
 use crate::domain::Millis;
 use crate::learn::ope::gate::Rule;
@@ -96,6 +97,7 @@ impl Args {
             canary: None,
             shadow: None,
             posterior: None,
+            spent: Spent::NOTHING,
         })
     }
 }

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::Stage;
 use super::apart::apart;
 use crate::control::bind;
 use crate::control::plane::{Control, ControlError, posterior};
 use crate::control::state::ModelRef;
 use crate::control::store::Folder;
+use crate::decide::budget::Spent;
 use crate::decide::snapshot::Snapshot;
 use crate::domain::{EntryKind, Millis};
 use crate::journal::{Journal, Position};
@@ -30,6 +32,8 @@ use crate::model::Model;
 pub struct GateConfig {
     /// Whether versions are judged before they become live.
     pub enabled: bool,
+    /// A canary for more than so many of a hundred customers is judged like what becomes live, 0 to 100.
+    pub canary_percent_max: f64,
     /// How far back the log is read, in hours, 1 to 8760.
     pub lookback_hours: u32,
     /// The newest decisions that are read, at most 1000000.
@@ -56,6 +60,7 @@ impl Default for GateConfig {
         let rule = Rule::default();
         GateConfig {
             enabled: true,
+            canary_percent_max: 50.0,
             lookback_hours: 336,
             decisions_max: 100_000,
             seconds_max: 30,
@@ -79,6 +84,7 @@ impl GateConfig {
                 1.0,
                 8_760.0,
             ),
+            ("canary_percent_max", self.canary_percent_max, 0.0, 100.0),
             ("decisions_max", self.decisions_max as f64, 0.0, 1e6),
             ("seconds_max", f64::from(self.seconds_max), 1.0, 600.0),
             ("completion_min", self.completion_min, 0.05, 1.0),
@@ -170,16 +176,28 @@ const BATCH_ENTRIES: usize = 1_024;
 const BATCH_BYTES: usize = 4 << 20;
 
 impl<D: Folder> Control<D> {
-    /// Whether a version may become live. `None` where nothing is asked of it: the gate is off, or it is
-    /// what was live just before, which is a way back and not a way forward.
+    /// Whether a version may decide for most customers. `None` where nothing is asked of it: the stage is none that
+    /// does, the gate is off, or it is what was live just before, which is a way back and not a way forward.
     pub(super) fn pass_gate(
         &self,
         path: &ModelRef,
         model: &Arc<Model>,
+        (stage, percent): (Stage, Option<f64>),
         insist: Insist<'_>,
         now: Millis,
     ) -> Result<Option<Entry>, ControlError> {
         let config = &self.settings.models.gate;
+        let percent = percent.unwrap_or(self.settings.models.canary_percent);
+        let decides_for_most = match stage {
+            Stage::Live => true,
+            // Who wants a model for everybody must not get it by calling it a trial. What is no percentage is
+            // refused as that.
+            Stage::Canary => percent > config.canary_percent_max && percent <= 100.0,
+            Stage::Stored | Stage::Shadow => false,
+        };
+        if !decides_for_most {
+            return Ok(None);
+        }
         let stages = self.lock().state.stages.clone();
         let before = stages.before.last().and_then(Option::as_ref);
         if !config.enabled || stages.live.as_ref() == Some(path) || before == Some(path) {
@@ -222,6 +240,8 @@ impl<D: Folder> Control<D> {
             canary: None,
             shadow: None,
             posterior: None,
+            // A budget is spent for a day; what is judged here serves for longer.
+            spent: Spent::NOTHING,
         };
         let new = Arc::new(bind::bind(model, &live.catalog)?);
         Ok([alone(new), alone(Arc::clone(&live.model))])

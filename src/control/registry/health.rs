@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::telemetry::tally::Counts;
+use super::drift::{Drifted, REFERENCE_ROWS_MAX};
+use crate::telemetry::tally::{Beliefs, Counts};
 
 /// When a new version is taken back without anybody asking; a part of the section `[models]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,12 @@ pub struct Guardrails {
     pub calibration_delay_s: u32,
     /// Conversions of both versions together before reward says anything.
     pub reward_conversions_min: i64,
+    /// Customers before drift says anything, 100 to 2000; 0 looks for none.
+    pub drift_rows_min: u64,
+    /// The population stability index of an input from which on somebody should look, 0 to 100.
+    pub drift_watch: f64,
+    /// ... from which on a new version is taken back, 0 to 100.
+    pub drift_alarm: f64,
     /// Standard errors that count as certain.
     pub z_min: f64,
 }
@@ -53,10 +60,16 @@ impl Default for Guardrails {
             calibration_ratio_max: 2.0,
             calibration_delay_s: 1_800,
             reward_conversions_min: 50,
+            drift_rows_min: 1_000,
+            drift_watch: 0.1,
+            drift_alarm: 0.25,
             z_min: 4.0,
         }
     }
 }
+
+/// Fewer customers say nothing of shares, and more are not kept of a reference.
+const DRIFT_ROWS: std::ops::RangeInclusive<u64> = 100..=REFERENCE_ROWS_MAX as u64;
 
 impl Guardrails {
     /// What is wrong with the settings, if anything.
@@ -76,9 +89,18 @@ impl Guardrails {
                 1.0,
                 1e6,
             ),
+            ("drift_watch", self.drift_watch, 0.0, 100.0),
+            ("drift_alarm", self.drift_alarm, self.drift_watch, 100.0),
             ("z_min", self.z_min, 1.0, 100.0),
         ];
         let wrong = |&(_, value, low, high): &(&str, f64, f64, f64)| !(low..=high).contains(&value);
+        let rows = self.drift_rows_min;
+        if rows != 0 && !DRIFT_ROWS.contains(&rows) {
+            let (low, high) = (DRIFT_ROWS.start(), DRIFT_ROWS.end());
+            return Some(format!(
+                "drift_rows_min: expected 0 or {low} to {high}, found {rows}"
+            ));
+        }
         let (name, value, low, high) = ranges.into_iter().find(wrong)?;
         Some(format!("{name}: expected {low} to {high}, found {value}"))
     }
@@ -95,6 +117,8 @@ pub struct Evidence<'a> {
     pub side_by_side: bool,
     /// For how long it has been new.
     pub age_s: u64,
+    /// The input, if any, of which it is told other things than what it was judged on.
+    pub drifted: Option<&'a Drifted>,
 }
 
 /// Why a version is taken back.
@@ -130,6 +154,8 @@ pub enum Breach {
         /// Standard errors between them.
         z: f64,
     },
+    /// It is asked other things than what it was judged on.
+    Drift(Drifted),
 }
 
 /// The first guardrail that a new version breaks; `None` while there is none, or too little is known.
@@ -139,6 +165,7 @@ pub fn judge(evidence: Evidence<'_>, rails: &Guardrails) -> Option<Breach> {
         .or_else(|| latency(evidence, rails))
         .or_else(|| calibration(evidence, rails))
         .or_else(|| reward(evidence, rails))
+        .or_else(|| evidence.drifted.cloned().map(Breach::Drift))
 }
 
 fn failures(evidence: Evidence<'_>, rails: &Guardrails) -> Option<Breach> {
@@ -166,10 +193,28 @@ fn latency(evidence: Evidence<'_>, rails: &Guardrails) -> Option<Breach> {
     (slow && slower).then_some(Breach::Latency { newcomer, champion })
 }
 
-/// A z-test of the number of conversions against its expectation and variance under the model's own
-/// beliefs (a sum of independent Bernoulli variables). Conversions come late or, on some sites, not
-/// at all, so "too few" is judged by what the champion's beliefs came to, where that is known.
+/// The model's own probabilities and those that were believed after what has been learnt over it must both
+/// be off, the same way. The layers are there to correct a level, so one that they have corrected is no
+/// reason to take a version back; and while its conversions are still to come they believe too little, which is no
+/// fault of the version either.
 fn calibration(evidence: Evidence<'_>, rails: &Guardrails) -> Option<Breach> {
+    let found = miscalibrated(evidence, |counts| counts.believed, rails)?;
+    let own = miscalibrated(evidence, |counts| counts.predicted, rails)?;
+    let over = |breach: &Breach| match breach {
+        Breach::Calibration { observed, expected } => *observed as f64 > *expected,
+        _ => false,
+    };
+    (over(&found) == over(&own)).then_some(found)
+}
+
+/// A z-test of the number of conversions against its expectation and variance under those beliefs (a sum of
+/// independent Bernoulli variables). Conversions come late or, on some sites, not at all, so "too few" is judged by
+/// what the champion's beliefs came to, where that is known.
+fn miscalibrated(
+    evidence: Evidence<'_>,
+    beliefs: impl Fn(&Counts) -> Beliefs,
+    rails: &Guardrails,
+) -> Option<Breach> {
     let newcomer = evidence.newcomer;
     let observed = newcomer.conversions as f64;
     let far = |expected: f64, variance: f64| {
@@ -183,7 +228,7 @@ fn calibration(evidence: Evidence<'_>, rails: &Guardrails) -> Option<Breach> {
         observed: newcomer.conversions,
         expected,
     };
-    let (expected, variance) = (newcomer.predicted, newcomer.predicted_variance);
+    let Beliefs { expected, variance } = beliefs(newcomer);
     if observed > expected {
         return far(expected, variance).then(|| breach(expected));
     }
@@ -194,7 +239,7 @@ fn calibration(evidence: Evidence<'_>, rails: &Guardrails) -> Option<Breach> {
         return None;
     }
     // The champion's own ratio is uncertain too: its conversions' Poisson variance goes in.
-    let arrived = champion.conversions as f64 / champion.predicted.max(1e-9);
+    let arrived = champion.conversions as f64 / beliefs(champion).expected.max(1e-9);
     let expected = expected * arrived;
     let variance = variance * arrived + expected.powi(2) / champion.conversions as f64;
     (observed < expected && far(expected, variance)).then(|| breach(expected))
@@ -251,6 +296,10 @@ impl fmt::Display for Breach {
                 f,
                 "a decision earns {newcomer:.3} minor units, the champion's {champion:.3} (z = {z:.1})"
             ),
+            Breach::Drift(Drifted { feature, psi }) => write!(
+                f,
+                "{feature} is not what it was before the version got its stage (population stability index {psi:.2})"
+            ),
         }
     }
 }
@@ -263,11 +312,18 @@ mod tests {
         let counts = Counts {
             decisions,
             choices: decisions,
-            predicted: decisions as f64 * 0.05,
-            predicted_variance: decisions as f64 * 0.05 * 0.95,
+            predicted: beliefs(decisions, 0.05),
+            believed: beliefs(decisions, 0.05),
             ..Counts::default()
         };
         counts.with_durations(Duration::from_micros(us), decisions)
+    }
+
+    fn beliefs(decisions: u64, p: f64) -> Beliefs {
+        Beliefs {
+            expected: decisions as f64 * p,
+            variance: decisions as f64 * p * (1.0 - p),
+        }
     }
 
     fn sold(conversions: i64, value_each: i64, counts: Counts) -> Counts {
@@ -286,6 +342,7 @@ mod tests {
             champion: &champion,
             side_by_side,
             age_s,
+            drifted: None,
         };
         let found = judge(evidence, &Guardrails::default());
         let word = match found {
@@ -294,6 +351,7 @@ mod tests {
             Some(Breach::Latency { .. }) => "latency",
             Some(Breach::Calibration { .. }) => "calibration",
             Some(Breach::Reward { .. }) => "reward",
+            Some(Breach::Drift(_)) => "drift",
         };
         assert_eq!(word, expected, "{found:?}");
     }
@@ -339,6 +397,24 @@ mod tests {
         check(with(100), with(480), true, 60, "calibration");
         check(with(100), with(120), true, 60, "fine");
         check(sold(3, 0, counts(100, 50)), with(480), true, 60, "fine");
+    }
+
+    /// What is learnt over a model neither excuses one that is off in every way nor accuses one that is right.
+    #[test]
+    fn layers_are_no_fault_of_the_version() {
+        let with = |own, believed, conversions| Counts {
+            predicted: beliefs(10_000, own),
+            believed: beliefs(10_000, believed),
+            ..sold(conversions, 0, counts(10_000, 50))
+        };
+        let champion = || with(0.05, 0.05, 500);
+        // Level with what happens: by the layers, or by itself while the layers still wait for conversions.
+        check(with(0.15, 0.05, 500), champion(), true, 60, "fine");
+        check(with(0.05, 0.015, 500), champion(), true, 60, "fine");
+        // Off in opposite directions: the layers overshoot, which is theirs to mend.
+        check(with(0.15, 0.01, 500), champion(), true, 60, "fine");
+        check(with(0.15, 0.12, 500), champion(), true, 60, "calibration");
+        check(with(0.01, 0.02, 500), champion(), true, 60, "calibration");
     }
 
     #[test]

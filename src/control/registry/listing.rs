@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Stage;
 use super::push::reference;
 use super::summaries::Summary;
+use super::{Drift, Stage};
 use crate::control::plane::{Control, ControlError};
 use crate::control::state::ModelRef;
 use crate::control::store::Folder;
@@ -57,7 +57,7 @@ pub struct Health {
     pub failures: u64,
     /// Offers shown.
     pub choices: u64,
-    /// Conversions that it predicted of those.
+    /// Conversions expected of those, as was believed after what has been learnt over it.
     pub predicted: f64,
     /// Conversions there were, less reversals.
     pub conversions: i64,
@@ -68,6 +68,9 @@ pub struct Health {
     pub decide_p99_us: Option<u64>,
     /// Inputs that it could not be told in some decisions, in the model's order.
     pub odd_inputs: Vec<OddInputs>,
+    /// How far what it is asked is from what was asked before; absent before the first look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
 }
 
 /// In how many decisions a model could not be told an input, by why. The manifest's rule for missing
@@ -166,13 +169,14 @@ impl<D: Folder> Control<D> {
                 decisions: counts.decisions,
                 failures: counts.failures,
                 choices: counts.choices,
-                predicted: counts.predicted,
+                predicted: counts.believed.expected,
                 conversions: counts.conversions,
                 value_minor: counts.value,
                 decide_p99_us: counts.p99().map(|p99| p99.as_micros() as u64),
                 odd_inputs: (self.settings.tallies.odd(&label).iter())
                     .map(OddInputs::from)
                     .collect(),
+                drift: self.drifts.of(&label),
             }),
         }
     }

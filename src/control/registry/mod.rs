@@ -11,6 +11,7 @@
 mod apart;
 mod breaker;
 pub mod config;
+mod drift;
 pub mod gate;
 pub mod health;
 mod listing;
@@ -26,6 +27,8 @@ mod watch;
 
 pub use breaker::Run;
 pub use config::{ModelsConfig, ModelsConfigError};
+pub(super) use drift::Drifts;
+pub use drift::{Drift, FeatureDrift, Level};
 pub use gate::{GateConfig, Insist};
 pub use listing::{Health, ModelInfo, OddInputs};
 pub use push::{Push, Staged};

@@ -57,8 +57,8 @@ impl<D: Folder> Control<D> {
     /// Proves a model, stores it and stages it.
     ///
     /// In this order: signature, size, manifest, digest, structure, golden rows, fit with the catalog,
-    /// and a trial on recent requests; then it is stored; then, where it is to become live, judged on the log
-    /// of the one that is; and then staged.
+    /// and a trial on recent requests; then it is stored; then, where it is to decide for most customers, judged on
+    /// the log of the one that does; and then staged.
     ///
     /// # Errors
     /// Why it was refused, or [`ControlError::Held`] where it is stored and waits for confirmation, or
@@ -73,10 +73,8 @@ impl<D: Folder> Control<D> {
         {
             return Err(self.hold(&path, &objection, now)?);
         }
-        let gate = match stage {
-            Stage::Live => self.pass_gate(&path, &model, push.insist, now)?,
-            Stage::Stored | Stage::Shadow | Stage::Canary => None,
-        };
+        let entering = (stage, push.percent);
+        let gate = self.pass_gate(&path, &model, entering, push.insist, now)?;
         let epoch = self.enter(&path, &model, stage, push.percent, now)?;
         Ok(Staged {
             model: self.info_of(&path, &model),
@@ -146,8 +144,8 @@ impl<D: Folder> Control<D> {
     /// Puts a stored version into a stage; whoever was in it is stored.
     ///
     /// # Errors
-    /// When there is no such version, it cannot serve, it is held, it did not show enough to become live, or
-    /// the change makes no sense.
+    /// When there is no such version, it cannot serve, it is held, it did not show enough to decide for most
+    /// customers, or the change makes no sense.
     pub fn stage(
         &self,
         name: &str,
@@ -181,10 +179,7 @@ impl<D: Folder> Control<D> {
         {
             return Err(self.hold(&path, &objection, now)?);
         }
-        let gate = match stage {
-            Stage::Live => self.pass_gate(&path, &model, insist, now)?,
-            Stage::Stored | Stage::Shadow | Stage::Canary => None,
-        };
+        let gate = self.pass_gate(&path, &model, (stage, percent), insist, now)?;
         let epoch = self.enter(&path, &model, stage, percent, now)?;
         Ok(Staged {
             model: self.info_of(&path, &model),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::apart;
+use super::drift::Wanted;
 use crate::control::plane::{Control, ControlError, Inner};
 use crate::control::state::ModelRef;
 use crate::control::store::Folder;
+use crate::decide::snapshot::Snapshot;
 use crate::domain::Millis;
 
 /// What happened that nobody asked for is told by `/readyz`; more than this nobody reads.
@@ -26,7 +28,8 @@ impl<D: Folder> Control<D> {
         apart::free(inner.retired.extract_if(.., unread).collect());
         self.trust(&mut inner, now);
         let rails = &self.settings.models.guardrails;
-        let Some((model, breach)) = inner.watches.breach(&self.settings.tallies, rails, now) else {
+        let (tallies, drifts) = (&self.settings.tallies, &self.drifts);
+        let Some((model, breach)) = inner.watches.breach(tallies, drifts, rails, now) else {
             return;
         };
         let why = breach.to_string();
@@ -37,6 +40,55 @@ impl<D: Folder> Control<D> {
         }
         drop(inner);
         self.note_snapshot(now);
+    }
+
+    /// Looks at what the versions in the stages are asked, for drift. To be called every second where nobody
+    /// waits: a version that is new takes seconds.
+    pub fn observe(&self) {
+        let rails = &self.settings.models.guardrails;
+        if rails.drift_rows_min == 0 {
+            return;
+        }
+        let snapshot = self.live.load_full();
+        let wanted = self.observed(&snapshot);
+        let followed =
+            apart::apart(|| (self.drifts).follow(&self.journal, &snapshot, &wanted, rails));
+        match followed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "failed to read the journal for drift"),
+            Err(error) => tracing::error!(%error, "drift is not looked for"),
+        }
+    }
+
+    /// The versions that are told what requests hold.
+    fn observed(&self, snapshot: &Snapshot) -> Vec<Wanted> {
+        let inner = self.lock();
+        let shadow = snapshot.shadow.as_ref().map(|s| &*s.model.label);
+        let models = snapshot.models().filter(|model| !model.inputs.is_empty());
+        let wanted = models.map(|model| {
+            let pushed = ModelRef {
+                name: (&*model.name).into(),
+                version: (&*model.version).into(),
+            };
+            // Whose watch has ended, or was forgotten at a restart, has been here since it was pushed.
+            let known = self.drifts.of(&model.label).is_some();
+            let pushed = if known {
+                0
+            } else {
+                self.store.pushed(&pushed).at
+            };
+            Wanted {
+                model: Arc::clone(model),
+                since: inner.watches.since(&model.label),
+                else_since: if pushed == 0 {
+                    inner.since
+                } else {
+                    Millis(pushed)
+                },
+                alongside: shadow == Some(&*model.label),
+            }
+        });
+        wanted.collect()
     }
 
     /// Remembers that the process ended as it should.

@@ -4,6 +4,7 @@ use crate::control::state::ModelRef;
 use crate::domain::Millis;
 use crate::telemetry::tally::{Counts, Tallies};
 
+use super::drift::Drifts;
 use super::health::{Breach, Evidence, Guardrails, judge};
 
 /// The versions that are new.
@@ -46,8 +47,16 @@ impl Watch {
         }
     }
 
-    fn judge(&self, tallies: &Tallies, rails: &Guardrails, now: Millis) -> Option<Breach> {
-        let newcomer = tallies.read(&self.model.to_string())?;
+    fn judge(
+        &self,
+        tallies: &Tallies,
+        drifts: &Drifts,
+        rails: &Guardrails,
+        now: Millis,
+    ) -> Option<Breach> {
+        let label = self.model.to_string();
+        let newcomer = tallies.read(&label)?;
+        let drifted = drifts.drifted(&label, self.since);
         let champion = tallies.read(&self.champion).unwrap_or_default();
         let champion = match &self.before {
             Some(before) => champion.since(before),
@@ -58,6 +67,7 @@ impl Watch {
             champion: &champion,
             side_by_side: self.before.is_some(),
             age_s: self.age_s(now),
+            drifted: drifted.as_ref(),
         };
         judge(evidence, rails)
     }
@@ -68,17 +78,26 @@ impl Watch {
 }
 
 impl Watches {
+    /// Since when a version is new, if it is.
+    #[must_use]
+    pub fn since(&self, label: &str) -> Option<Millis> {
+        let all = [&self.live, &self.canary].into_iter().flatten();
+        let watch = all.filter(|watch| watch.model.to_string() == label);
+        watch.map(|watch| watch.since).next()
+    }
+
     /// The first new version that must be taken back, and why. Forgets those no longer new.
     pub fn breach(
         &mut self,
         tallies: &Tallies,
+        drifts: &Drifts,
         rails: &Guardrails,
         now: Millis,
     ) -> Option<(ModelRef, Breach)> {
         for slot in [&mut self.canary, &mut self.live] {
             slot.take_if(|watch| watch.age_s(now) >= rails.watch_s.into());
             let Some(watch) = slot else { continue };
-            if let Some(breach) = watch.judge(tallies, rails, now) {
+            if let Some(breach) = watch.judge(tallies, drifts, rails, now) {
                 return Some((watch.model.clone(), breach));
             }
         }

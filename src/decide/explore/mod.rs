@@ -178,6 +178,37 @@ impl Explorer {
     }
 }
 
+impl Explorer {
+    /// It without its floor, and the floor. What epsilon-greedy and uniform spread is all their exploring: they
+    /// have none.
+    fn without_floor(self) -> (Explorer, f64) {
+        match self {
+            Explorer::Deterministic { floor } => (Explorer::Deterministic { floor: 0.0 }, floor),
+            Explorer::EpsilonGreedy { .. } | Explorer::Uniform => (self, 0.0),
+            Explorer::Softmax { temperature, floor } => {
+                let floorless = Explorer::Softmax {
+                    temperature,
+                    floor: 0.0,
+                };
+                (floorless, floor)
+            }
+            Explorer::InverseGap { gamma, floor } => {
+                (Explorer::InverseGap { gamma, floor: 0.0 }, floor)
+            }
+            Explorer::InverseGapBudget { budget, floor } => {
+                let floorless = Explorer::InverseGapBudget { budget, floor: 0.0 };
+                (floorless, floor)
+            }
+            Explorer::PairwiseOdds { alpha, floor } => {
+                (Explorer::PairwiseOdds { alpha, floor: 0.0 }, floor)
+            }
+            Explorer::Thompson { alpha, floor } => {
+                (Explorer::Thompson { alpha, floor: 0.0 }, floor)
+            }
+        }
+    }
+}
+
 impl Policy {
     /// Writes the odds of these candidates into `odds`, which is as long as each list of `arms`.
     pub fn fill(&self, arms: &Arms<'_>, odds: &mut [f64]) {
@@ -185,6 +216,34 @@ impl Policy {
         if self.uniform_share > 0.0 && odds.len() > 1 {
             mix(self.uniform_share, odds);
         }
+    }
+
+    /// The same where those who are `held` may not be explored: what the explorer would move from the best to one of
+    /// them stays with the best. The floor and the uniform slice are everybody's as before, so that nobody is
+    /// out of reach and the log can judge other policies. With everybody held it is the best and the floor.
+    pub fn fill_held(&self, arms: &Arms<'_>, held: &[bool], odds: &mut [f64]) {
+        debug_assert_eq!(held.len(), odds.len());
+        let (leaning, floor) = self.explorer.without_floor();
+        leaning.fill(arms, odds);
+        let Some(best) = best(arms.scores).filter(|_| odds.len() > 1) else {
+            return;
+        };
+        for i in (0..odds.len()).filter(|i| held[*i] && *i != best) {
+            odds[best] = (odds[best] + odds[i]).min(1.0);
+            odds[i] = 0.0;
+        }
+        for share in [floor, self.uniform_share] {
+            if share > 0.0 {
+                mix(share, odds);
+            }
+        }
+    }
+
+    /// Whether it gives anybody but the best a chance that [`Policy::fill_held`] would take, and leaves no floor.
+    #[must_use]
+    pub fn explores_without_floor(&self) -> bool {
+        let (leaning, floor) = self.explorer.without_floor();
+        leaning != Explorer::Deterministic { floor: 0.0 } && floor + self.uniform_share == 0.0
     }
 }
 
@@ -439,5 +498,94 @@ mod tests {
         policy.fill(&arms, &mut odds);
         assert!((odds[0] - 0.05).abs() < 1e-15 && (odds[1] - 0.95).abs() < 1e-15);
         assert_eq!(policy.to_string(), "deterministic+uniform(0.1)");
+    }
+
+    /// The odds where `held` may not be explored.
+    fn held(policy: Policy, held: &[bool]) -> Vec<f64> {
+        let arms = Arms {
+            scores: &[2.0, 4.0, 3.0, 4.0],
+            probabilities: &[0.02, 0.04, 0.03, 0.04],
+            spreads: &[0.5, 0.1, 0.4, 0.2],
+        };
+        let (mut odds, mut free) = ([f64::NAN; 4], [f64::NAN; 4]);
+        policy.fill_held(&arms, held, &mut odds);
+        policy.fill(&arms, &mut free);
+        assert!((odds.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{odds:?}");
+        for (i, held) in held.iter().enumerate().filter(|(i, _)| *i != 1) {
+            // Whoever is held has the floor and its part of the slice; nobody else loses anything.
+            let expected = if *held {
+                0.01 / 4.0 * 0.98 + 0.02 / 4.0
+            } else {
+                free[i]
+            };
+            assert!(
+                (odds[i] - expected).abs() < 1e-12,
+                "{policy}: {odds:?} {free:?}"
+            );
+        }
+        odds.to_vec()
+    }
+
+    #[test]
+    fn who_is_held_keeps_the_floor_and_the_best_the_rest() {
+        let floor = 0.01;
+        for explorer in [
+            Explorer::Deterministic { floor },
+            Explorer::Softmax {
+                temperature: 0.25,
+                floor,
+            },
+            Explorer::InverseGap { gamma: 10.0, floor },
+            Explorer::InverseGapBudget { budget: 0.1, floor },
+            Explorer::PairwiseOdds { alpha: 0.35, floor },
+            Explorer::Thompson { alpha: 0.35, floor },
+        ] {
+            let policy = Policy {
+                explorer,
+                uniform_share: 0.02,
+            };
+            let greedy = Policy {
+                explorer: Explorer::Deterministic { floor },
+                uniform_share: 0.02,
+            };
+            let all = held(policy, &[true; 4]).into_iter();
+            let all = all.zip(held(greedy, &[true; 4]));
+            assert!(
+                all.into_iter().all(|(a, b)| (a - b).abs() < 1e-12),
+                "{policy}"
+            );
+            held(policy, &[true, true, false, false]);
+            held(policy, &[false, false, false, true]);
+            held(policy, &[false; 4]);
+        }
+    }
+
+    #[test]
+    fn without_a_floor_the_slice_is_what_is_left() {
+        for explorer in [Explorer::Uniform, Explorer::EpsilonGreedy { epsilon: 0.2 }] {
+            let policy = |uniform_share| Policy {
+                explorer,
+                uniform_share,
+            };
+            assert!(policy(0.0).explores_without_floor() && !policy(0.1).explores_without_floor());
+            let arms = Arms {
+                scores: &[1.0, 2.0],
+                probabilities: &[0.1, 0.1],
+                spreads: &[0.0, 0.0],
+            };
+            let mut odds = [0.0; 2];
+            policy(0.1).fill_held(&arms, &[true, true], &mut odds);
+            assert!((odds[0] - 0.05).abs() < 1e-15 && (odds[1] - 0.95).abs() < 1e-15);
+            let alone = Arms {
+                scores: &[1.0],
+                probabilities: &[0.1],
+                spreads: &[0.0],
+            };
+            let mut odds = [0.0];
+            policy(0.1).fill_held(&alone, &[true], &mut odds);
+            assert_eq!(odds, [1.0]);
+        }
+        let greedy = Policy::from(Explorer::Deterministic { floor: 0.0 });
+        assert!(!greedy.explores_without_floor());
     }
 }

@@ -318,16 +318,14 @@ impl Worker {
                 let index = stream.expect("only entries of a stream join a batch");
                 if batch == commands.len() {
                     let key = &self.streams.keys()[index];
-                    commands.push(self.encoder.open(key, self.shipper.expected(batch)));
+                    commands.push(self.encoder.open(
+                        key,
+                        self.streams.node(),
+                        self.config.stream_entries_max,
+                        self.shipper.expected(batch),
+                    ));
                 }
-                let entries_max = self.config.stream_entries_max;
-                self.encoder.append(
-                    &mut commands[batch],
-                    &self.streams,
-                    entries_max,
-                    *position,
-                    entry,
-                );
+                self.encoder.append(&mut commands[batch], *position, entry);
             }
             self.shipper
                 .settle(entries.is_empty().then_some(end), self.now_ms());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::report::day;
 use super::{DAYS_MAX, Learner};
 use crate::decide::inputs::look;
 use crate::decide::posterior::{Columns, PRIOR};
@@ -181,12 +182,11 @@ impl Learner {
 
     /// Books what exploring cost, on the classes of the offers shown.
     fn cost(&mut self, catalog: &Catalog, record: &DecisionRecord<'_>, at: i64) {
-        let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
-        let day = catalog.time_zone.to_datetime(at).date().to_string();
-        let costs = self.state.costs.entry(day).or_default();
+        let costs = self.state.costs.entry(day(&catalog.time_zone, at));
+        let costs = costs.or_default();
         for choice in record.placements.iter().flat_map(|p| &p.slate) {
             if let Some(offer) = catalog.offer_by_hash(NameHash::of(&choice.offer)) {
-                costs.add(offer.class, choice);
+                costs.add(offer.class, choice, &catalog.exploring, at);
             }
         }
         while self.state.costs.len() > DAYS_MAX {

@@ -29,7 +29,7 @@ use crate::model::online::Feature;
 pub use bind::bind;
 pub use curve::{Curve, Point};
 pub use layers::Models;
-pub use report::{Cost, DayCosts, OfferReport, Report};
+pub use report::{Cost, DayCosts, OfferReport, Report, day};
 pub use saved::{Saved, digest};
 pub use space::Space;
 
@@ -92,10 +92,23 @@ pub struct Heard {
 pub struct Learnt {
     /// Counts lessons: the same number is the same posterior.
     pub version: u64,
+    /// Counts lessons and offers shown: the same number is the same in all.
+    pub edition: u64,
     /// The time of the last record, milliseconds since the Unix epoch.
     pub until: i64,
     space: Space,
     models: Models,
+    costs: BTreeMap<String, DayCosts>,
+}
+
+impl Learnt {
+    /// What exploring cost that class on that [`day`].
+    #[must_use]
+    pub fn cost(&self, day: &str, class: OfferClass) -> Cost {
+        self.costs
+            .get(day)
+            .map_or_else(Cost::default, |c| c.of(class))
+    }
 }
 
 /// Learns from records.
@@ -139,6 +152,12 @@ impl Learner {
         self.state.models.lessons
     }
 
+    /// Counts lessons and offers shown: while it stays, so does all that decisions are told.
+    #[must_use]
+    pub fn edition(&self) -> u64 {
+        self.version() + self.state.heard.shown
+    }
+
     /// Learns from a record, once: one that stands at or before the last one heard from there is passed over.
     pub fn hear(&mut self, source: &str, position: Position, entry: &Entry) {
         if position <= self.position(source) {
@@ -164,9 +183,11 @@ impl Learner {
     pub fn learnt(&self) -> Learnt {
         Learnt {
             version: self.version(),
+            edition: self.edition(),
             until: self.state.now,
             space: self.state.space.clone(),
             models: self.state.models.clone(),
+            costs: self.state.costs.clone(),
         }
     }
 

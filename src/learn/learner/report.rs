@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve::Curve;
 use super::{Heard, Learner, class};
+use crate::decide::budget::Budgets;
 use crate::decide::record::ChoiceRecord;
 use crate::domain::OfferClass;
 use crate::journal::Position;
@@ -23,6 +24,9 @@ pub struct Cost {
     pub cost_minor: f64,
     /// What the odds made this cost in expectation, whichever offer was drawn.
     pub expected_minor: f64,
+    /// Since when the budget of the catalog is spent, milliseconds since the Unix epoch: the decision that
+    /// spent the last of it.
+    pub spent_at_ms: Option<i64>,
 }
 
 /// One day, by class.
@@ -30,12 +34,30 @@ pub struct Cost {
 pub struct DayCosts(BTreeMap<u8, Cost>);
 
 impl DayCosts {
-    pub(super) fn add(&mut self, class: OfferClass, choice: &ChoiceRecord<'_>) {
+    pub(super) fn add(
+        &mut self,
+        class: OfferClass,
+        choice: &ChoiceRecord<'_>,
+        budgets: &Budgets,
+        at: i64,
+    ) {
         let cost = self.0.entry(class as u8).or_default();
         cost.showings += 1;
         cost.explored += u64::from(choice.explored);
         cost.cost_minor += choice.behind;
         cost.expected_minor += choice.gap;
+        if budgets.is_spent(class, cost.cost_minor) {
+            cost.spent_at_ms.get_or_insert(at);
+        } else {
+            // Another catalog gave it more.
+            cost.spent_at_ms = None;
+        }
+    }
+
+    /// What it cost that class.
+    #[must_use]
+    pub fn of(&self, class: OfferClass) -> Cost {
+        self.0.get(&(class as u8)).copied().unwrap_or_default()
     }
 
     /// By the class's word.
@@ -46,6 +68,13 @@ impl DayCosts {
             .map(|(ix, cost)| (class(*ix).as_str(), *cost))
             .collect()
     }
+}
+
+/// The day of a moment in milliseconds since the Unix epoch, as costs are booked.
+#[must_use]
+pub fn day(zone: &jiff::tz::TimeZone, at: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
+    zone.to_datetime(at).date().to_string()
 }
 
 /// One offer's success rate, honest about what is still on its way.

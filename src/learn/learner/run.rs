@@ -220,7 +220,7 @@ impl Embedded {
         });
         let mut worker = Worker {
             reader: journal.reader(learner.position(JOURNAL)),
-            published: learner.version(),
+            published: learner.edition(),
             publish_every: Duration::from_millis(config.publish_ms),
             publish_at: Instant::now(),
             save_every: Duration::from_millis(config.checkpoint_ms),
@@ -334,8 +334,8 @@ impl Worker {
             return;
         }
         self.publish_at = Instant::now() + self.publish_every;
-        if self.learner.version() != self.published {
-            self.published = self.learner.version();
+        if self.learner.edition() != self.published {
+            self.published = self.learner.edition();
             (self.publish)(self.learner.learnt());
         }
         let report = Arc::new(self.learner.report());

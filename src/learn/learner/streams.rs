@@ -23,7 +23,7 @@ const PAGE: usize = 500;
 const STREAMS: &str = "offerd:streams";
 /// The posterior that all nodes decide with.
 const POSTERIOR: &str = "offerd:posterior";
-/// Its version, which is asked for more often.
+/// Its edition, which is asked for more often.
 const VERSION: &str = "offerd:posterior:version";
 
 /// A connection to the Redis that nodes ship to.
@@ -128,12 +128,12 @@ impl Fleet {
             .atomic()
             .set(POSTERIOR, bytes)
             .ignore()
-            .set(VERSION, learnt.version)
+            .set(VERSION, learnt.edition)
             .ignore()
             .query(&mut self.connection)
     }
 
-    /// What to believe, unless it is of the version that is known already.
+    /// What to believe, unless it is of the edition that is known already.
     ///
     /// # Errors
     /// When Redis does not answer, or holds what another release published.

@@ -38,7 +38,8 @@ pub struct Event<'a> {
     #[serde(rename = "type")]
     #[schema(schema_with = schema::event_type, required)]
     pub kind: Option<Text<'a>>,
-    /// The token of the offer it is about; required for events about offers.
+    /// The token of the offer it is about; required for events about offers, optional for an element, which may be one
+    /// of an offer, and of no use elsewhere.
     #[schema(schema_with = schema::token)]
     pub token: Option<Text<'a>>,
     /// When it happened, at most 35 days ago and at most a minute ahead; now if absent.
@@ -75,7 +76,7 @@ pub struct Sent<'a> {
     pub kind: EventType,
     /// The sender's own id.
     pub id: Option<&'a str>,
-    /// The token, always there for events about offers.
+    /// The token; always there for events about offers, and there for elements of one.
     pub token: Option<&'a str>,
     /// When it happened; not after the server's own now.
     pub at: Millis,
@@ -401,6 +402,18 @@ mod tests {
         check(
             r#"{"id": "e", "type": "element"}"#,
             Err(("malformed", "element: is required")),
+        );
+        check(
+            r#"{"id": "e", "type": "element", "element": "live_map"}"#,
+            Ok(EventType::Element),
+        );
+        check(
+            r#"{"id": "e", "type": "element", "element": "video", "token": "t"}"#,
+            Ok(EventType::Element),
+        );
+        check(
+            r#"{"type": "element", "element": "video", "token": "t"}"#,
+            Err(("malformed", "id: is required")),
         );
         check(
             r#"{"id": "e", "type": "feedback"}"#,

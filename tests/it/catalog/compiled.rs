@@ -84,6 +84,24 @@ fn learning() {
 }
 
 #[test]
+fn exploring_may_cost_what_the_catalog_says() {
+    let text = BASE.replace(
+        "epsilon = 0.1",
+        "epsilon = 0.1\nuniform_share = 0.01\ndaily_budget_minor = { upsell = 5000, care = 0 }",
+    );
+    let catalog = read_toml(&text).expect("no mistakes");
+    for (class, expected) in [
+        (OfferClass::Upsell, Some(5_000)),
+        (OfferClass::Care, Some(0)),
+        (OfferClass::Content, None),
+    ] {
+        assert_eq!(catalog.exploring.of(class), expected, "{class}");
+    }
+    let without = read_toml(BASE).expect("no mistakes");
+    assert!(without.exploring.is_empty());
+}
+
+#[test]
 fn placements() {
     let catalog = read_toml(BASE).expect("no mistakes");
     let (_, hero) = catalog.placement("hero").expect("is there");

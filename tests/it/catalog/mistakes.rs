@@ -268,6 +268,56 @@ fn settings_are_of_the_right_kind_and_size() {
 }
 
 #[test]
+fn a_budget_for_exploring_is_money_of_a_class() {
+    check(&[
+        (
+            "epsilon = 0.1",
+            "epsilon = 0.1\nuniform_share = 0.01\ndaily_budget_minor = { «upsell = -1 }",
+            "explorer.daily_budget_minor.upsell",
+            "a whole number from 0 to 1000000000, found -1",
+        ),
+        (
+            "epsilon = 0.1",
+            "epsilon = 0.1\nuniform_share = 0.01\ndaily_budget_minor = { «upsel = 5000 }",
+            "explorer.daily_budget_minor.upsel",
+            "unknown key; did you mean `upsell`?",
+        ),
+        (
+            "epsilon = 0.1",
+            "epsilon = 0.1\nuniform_share = 0.01\n«daily_budget_minor = 5000",
+            "explorer.daily_budget_minor",
+            "expected a table, found 5000",
+        ),
+        (
+            "[explorer]\nkind = \"epsilon_greedy\"",
+            "[«explorer]\nkind = \"epsilon_greedy\"\ndaily_budget_minor = { upsell = 5000 }",
+            "explorer",
+            "expected a `floor` or a `uniform_share` above 0 beside a daily budget",
+        ),
+        (
+            "temperature = 0.5",
+            "«daily_budget_minor = { upsell = 5000 }, temperature = 0.5",
+            "placement[1].explorer.daily_budget_minor",
+            "in the catalog's [explorer] only",
+        ),
+    ]);
+    // A placement without a floor is told where it is.
+    let text = BASE.replace(
+        "epsilon = 0.1",
+        "epsilon = 0.1\nuniform_share = 0.01\ndaily_budget_minor = { upsell = 5000 }",
+    );
+    let text = text.replace(
+        "temperature = 0.5, floor = 0.1",
+        "temperature = 0.5, floor = 0",
+    );
+    let told = read_toml(&text).err().expect("one mistake").to_string();
+    assert!(
+        told.contains("placement[1].id: expected a `floor`"),
+        "{told}"
+    );
+}
+
+#[test]
 fn names_are_declared_once_and_mean_one_thing() {
     check(&[
         (

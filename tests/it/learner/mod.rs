@@ -7,6 +7,7 @@
 
 mod attribution;
 mod beliefs;
+mod budget;
 mod crash;
 mod delay;
 mod process;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use offerd::control::catalog;
+use offerd::decide::budget::Spent;
 use offerd::decide::record::{DecisionRecord, rfc3339};
 use offerd::decide::snapshot::{Catalog, LiveModel, Snapshot};
 use offerd::decide::{Scratch, decide};
@@ -79,6 +80,7 @@ impl World {
                 canary: None,
                 shadow: None,
                 posterior: None,
+                spent: Spent::NOTHING,
             },
             log: Vec::new(),
             catalogs: HashMap::new(),

@@ -59,6 +59,15 @@ async fn a_decision_is_followed_to_its_end() {
         response,
         json!({ "accepted": 10, "duplicates": 0, "rejected": [] })
     );
+    // A token that is there must hold, also where none is needed.
+    let mut forged = events[8].clone();
+    assert_eq!(forged["type"], "element");
+    forged["token"] = json!("A".repeat(110));
+    let refused = client.record(&[forged]).await;
+    assert_eq!(
+        refused["rejected"][0]["code"], "token_malformed",
+        "{refused}"
+    );
     // What a page sends again after a lost answer is told to be known, all of it.
     let response = client.record(&events).await;
     assert_eq!(

@@ -7,7 +7,8 @@ use super::process::Process;
 use super::{Server, ask, catalog, config_with, event, offers, until};
 use crate::redis_server::{self, RedisServer};
 
-/// Goal: every node believes what was learnt from both, and a rebuild from the streams is the same to the bit.
+/// Goal: every node believes what was learnt from both, also from conversions that come to another node than the decision did,
+/// and a rebuild from the streams is the same to the bit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_learner_hears_every_node() {
     if !redis_server::available() {
@@ -29,24 +30,41 @@ async fn one_learner_hears_every_node() {
         config.redis.url = redis.url();
         config.learner.source = Source::Redis;
         config.learner.publish_ms = 20;
+        if id == "b" {
+            // What one node signed the other believes.
+            let keys = config.node.data.join("keys");
+            std::fs::create_dir_all(&keys).unwrap();
+            let of_a = dirs[0].path().join("data/keys/token.json");
+            std::fs::copy(of_a, keys.join("token.json")).unwrap();
+        }
         nodes.push(Server::start(config).await);
     }
     let data = dirs[0].path().join("data");
+    let mut sold = [0_u64, 0];
     for i in 0..40 {
-        let node = &nodes[i % 2].client;
+        let (node, other) = (&nodes[i % 2].client, &nodes[1 - i % 2].client);
         let answer = node.decide(&ask(&format!("c-{i}"), 1)).await;
         let offer = &offers(&answer)[0];
-        let mut events = vec![event("impression", "i", offer)];
+        node.record(&[event("impression", "i", offer)]).await;
+        // Streams are merged by the millisecond, and a sale is never of the decision's.
+        let shown = offerd::app::now();
+        until("time passes", async || offerd::app::now() > shown).await;
         if offer["offer_id"] == "link" {
-            events.push(event("conversion", "s", offer));
+            let told = other.record(&[event("conversion", "s", offer)]).await;
+            assert_eq!(told["accepted"], 1, "{told}");
+            sold[1 - i % 2] += 1;
         }
-        node.record(&events).await;
         node.decide(&ask(&format!("passing by {i}"), 1)).await;
     }
-    for node in &nodes {
+    for (node, sold) in nodes.iter().zip(sold) {
         until("everything is shipped", async || {
             let delivery = node.client.admin_get("/v1/reports/delivery").await;
-            delivery["lag_entries"] == 0 && delivery["appended"]["decision"] == 40
+            let appended = |kind: &str| delivery["appended"][kind].as_u64().unwrap_or(0);
+            let all = (appended("decision"), appended("conversion")) == (40, sold);
+            // What is not durable yet is no lag: the last record has the number of them all.
+            let kinds = delivery["appended"].as_object().unwrap().values();
+            let last: u64 = kinds.filter_map(Value::as_u64).sum();
+            all && delivery["shipped"]["seq"] == last
         })
         .await;
     }
@@ -71,7 +89,11 @@ async fn one_learner_hears_every_node() {
         figures["events"]["learnt"].as_u64() >= Some(30),
         "{figures}"
     );
+    // Every sale found its showing, which the other node's stream has.
     assert_eq!(figures["events"]["no_showing"], 0, "{figures}");
+    assert_eq!(figures["events"]["joined"], 40 + sold[0] + sold[1]);
+    assert_eq!(figures["events"]["used"], 40 + sold[0] + sold[1]);
+    assert_eq!(figures["decisions"]["out_of_order"], 0, "{figures}");
     let rebuilt = learn(&["--rebuild"]);
     assert_eq!(rebuilt["same"], true);
     for node in &nodes {
@@ -85,7 +107,8 @@ async fn one_learner_hears_every_node() {
             let offer = offers(&answer).iter().find(|o| o["offer_id"] == id);
             offer.unwrap()["conversion_probability"].as_f64().unwrap()
         };
-        assert!(of("link") > 3.0 * of("order"), "{answer}");
+        // Both began at 0.1, and how often each was drawn is chance.
+        assert!(of("link") > 0.2 && of("link") > of("order"), "{answer}");
     }
     for node in nodes {
         node.stop().await;

@@ -78,6 +78,15 @@ async fn a_log_that_cannot_tell_lets_nobody_in() {
         stage(json!({ "stage": "live" })).await.status,
         StatusCode::CONFLICT
     );
+    // A trial on most customers is no trial.
+    for (percent, status) in [
+        (50.0, StatusCode::OK),
+        (50.1, StatusCode::CONFLICT),
+        (101.0, StatusCode::BAD_REQUEST),
+    ] {
+        let answer = stage(json!({ "stage": "canary", "percent": percent })).await;
+        assert_eq!(answer.status, status, "{percent}: {}", answer.json());
+    }
     // Confirming is for the trial; forcing needs a reason.
     let confirmed = stage(json!({ "stage": "live", "confirm": true })).await;
     assert_eq!(confirmed.status, StatusCode::CONFLICT);

@@ -94,6 +94,67 @@ async fn what_sells_is_believed_within_seconds() {
     server.stop().await;
 }
 
+/// Goal: what is used within an offer is its success where the catalog says so, each use is on record once, and a use of
+/// the page is nobody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guide_that_is_used_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let rewards = "hold_minutes = 0\n[learning.rewards]\ncontent = { element = 1.0 }\n";
+    let mut config = config_with(
+        dir.path(),
+        &learning().replace("hold_minutes = 0\n", rewards),
+    );
+    config.learner.publish_ms = 10;
+    let server = Server::start(config).await;
+    let client = &server.client;
+    let (mut guides, mut sent) = (0, 0);
+    for i in 0..60 {
+        let answer = client.decide(&ask(&format!("c-{i}"), 1)).await;
+        let offer = &offers(&answer)[0];
+        let mut events = vec![event("impression", "i", offer)];
+        let used = |id: &str| {
+            let mut used = event("element", id, offer);
+            used["element"] = json!("video");
+            used
+        };
+        if offer["offer_id"] == "tips" {
+            guides += 1;
+            events.extend([used("first"), used("again"), used("first")]);
+        } else {
+            let visit = json!({ "appointment_id": format!("apt-{i}"), "phase": "en_route" });
+            let mut of_page = json!({ "type": "element", "id": "u", "element": "live_map" });
+            let fields = of_page.as_object_mut().unwrap();
+            fields.extend(visit.as_object().unwrap().clone());
+            events.push(of_page);
+        }
+        let told = client.record(&events).await;
+        sent += told["accepted"].as_u64().unwrap();
+        assert_eq!(told["rejected"], json!([]), "{told}");
+    }
+    // The same id twice is one event; another id is another use.
+    assert_eq!(sent, 120 + guides);
+    let report = async || client.admin_get("/v1/reports/learning").await;
+    until("everything is learnt", async || {
+        client.decide(&ask("passing by", 1)).await;
+        let report = report().await;
+        report["events"]["learnt"] == 60 && report["serving"] == report["version"]
+    })
+    .await;
+    let told = report().await;
+    assert_eq!(told["events"]["events"], 60 + 2 * guides, "{told}");
+    assert_eq!(told["events"]["used"], 60 + guides, "{told}");
+    assert_eq!(told["events"]["repeated"], guides, "{told}");
+    let tips = told["offers"].as_array().unwrap().iter();
+    let tips: Vec<&Value> = tips.filter(|o| o["offer"] == "tips").collect();
+    assert_eq!(tips[0]["successes"], guides, "{told}");
+    let answer = client.decide(&ask("later", 3)).await;
+    for offer in offers(&answer) {
+        let believed = offer["conversion_probability"].as_f64().unwrap();
+        assert_eq!(offer["offer_id"] == "tips", believed > 0.3, "{answer}");
+    }
+    server.stop().await;
+}
+
 /// Goal: a server that is killed under load has learnt, in the end, what a rebuild learns.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_learning_a_rebuild_says_the_same() {

@@ -6,6 +6,7 @@
     reason = "a test that unwraps what is not there fails, as it should"
 )]
 
+mod budget;
 mod caps;
 mod catalogs;
 mod client;

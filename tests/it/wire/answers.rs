@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use offerd::decide::budget::{Budgets, Spent};
 use offerd::decide::condition::{Attr, Attributes, Key};
 use offerd::decide::explore::Explorer;
 use offerd::decide::inputs::Vocabulary;
@@ -103,6 +104,7 @@ fn snapshot(offer: Offer) -> Snapshot {
             reschedules_min: None,
         },
         selling_caps: Vec::new(),
+        exploring: Budgets::default(),
         learning: Learning::default(),
         vocabulary: Vocabulary::default(),
         triggers: Vec::new(),
@@ -118,6 +120,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         canary: None,
         shadow: None,
         posterior: None,
+        spent: Spent::NOTHING,
         catalog: Arc::new(catalog),
         model: Arc::new(LiveModel {
             name: "propensity".into(),
@@ -156,6 +159,7 @@ fn decision() -> Decision {
             offer: OfferIx(0),
             creative: CreativeIx(0),
             rank: 1,
+            base: 0.05,
             probability: 0.041,
             score: 1.31,
             propensity: Propensity::new(0.82).expect("odds"),

@@ -12,7 +12,7 @@ mod when;
 
 use std::collections::HashMap;
 
-use super::file::{File, PlacementEntry};
+use super::file::{File, NO_FLOOR, PlacementEntry};
 use super::mistake::{Notes, Placed};
 use crate::decide::explore::Policy;
 use crate::decide::inputs::Vocabulary;
@@ -41,6 +41,7 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
         consent: settings.consent,
         care: settings.care,
         selling_caps: settings.selling_caps,
+        exploring: settings.exploring,
         learning: Learning::default(),
         vocabulary: Vocabulary::default(),
         triggers: names.triggers.clone(),
@@ -84,7 +85,11 @@ fn add_placements(
     for (i, entry) in entries.into_iter().enumerate() {
         let hash = ids.add(&entry.id, "placement", notes);
         let ix = PlacementIx(u16::try_from(i).expect("PLACEMENTS_MAX fits"));
-        let explorer = entry.explorer.unwrap_or(explorer);
+        let own = entry.explorer;
+        if !catalog.exploring.is_empty() && own.is_some_and(|own| own.explores_without_floor()) {
+            notes.add(&entry.id.place, NO_FLOOR);
+        }
+        let explorer = own.unwrap_or(explorer);
         catalog.placement_index.insert(entry.id.value.clone(), ix);
         catalog.placements.push(Placement {
             id: entry.id.value,

@@ -12,6 +12,7 @@ mod settings;
 mod words;
 
 pub(super) use creative::CreativeEntry;
+pub(super) use explorer::NO_FLOOR;
 pub(super) use learning::LearningEntry;
 pub(super) use offer::{FlightEnd, OfferEntry};
 pub(super) use placement::PlacementEntry;

@@ -1,6 +1,6 @@
 //! `[[placement]]`: a place on a page.
 
-use super::explorer::explorer;
+use super::explorer::own_explorer;
 use crate::control::catalog::fields::{Fields, Item};
 use crate::control::catalog::limits::{COUNT_MAX, NAME_CHARS_MAX};
 use crate::control::catalog::mistake::Placed;
@@ -38,7 +38,7 @@ impl PlacementEntry {
         let count_max = fields
             .take("count_max")
             .and_then(|item| item.small(1..=COUNT_MAX));
-        let explorer = fields.take("explorer").and_then(explorer);
+        let explorer = fields.take("explorer").and_then(own_explorer);
         fields.close();
         Some(PlacementEntry {
             id: id?,

@@ -7,6 +7,7 @@ use crate::control::catalog::fields::{Fields, Item};
 use crate::control::catalog::limits::{CAP_COUNT_MAX, CAP_HOURS_MAX, CAPS_MAX, NAME_CHARS_MAX};
 use crate::control::catalog::mistake::{Notes, Placed};
 use crate::control::catalog::tree::Value;
+use crate::decide::budget::Budgets;
 use crate::decide::condition::Groups;
 use crate::decide::explore::Policy;
 use crate::decide::snapshot::{Cap, CarePolicy};
@@ -24,6 +25,8 @@ pub struct Settings {
     pub selling_caps: Vec<Cap>,
     /// `[explorer]`.
     pub explorer: Policy,
+    /// What exploring may cost a day.
+    pub exploring: Budgets,
     /// `[learning]`.
     pub learning: LearningEntry,
     /// `[features]`.
@@ -59,15 +62,17 @@ impl Settings {
     pub(super) fn read(fields: &mut Fields<'_>, notes: &Notes) -> Settings {
         let operator = fields.need("operator", "a table with currency and time_zone");
         let operator = operator.and_then(Fields::open);
+        let (explorer, exploring) = fields
+            .take("explorer")
+            .and_then(explorer)
+            .unwrap_or((EXPLORER_DEFAULT, Budgets::default()));
         Settings {
             operator: Operator::read(operator),
             consent: consent(fields.table("consent")),
             care: care(fields.table("care")),
             selling_caps: selling_caps(fields.table("caps")),
-            explorer: fields
-                .take("explorer")
-                .and_then(explorer)
-                .unwrap_or(EXPLORER_DEFAULT),
+            explorer,
+            exploring,
             learning: LearningEntry::read(fields.table("learning")),
             features: features(fields.table("features"), notes),
             groups: groups(fields.table("groups"), notes),
