@@ -19,7 +19,7 @@ use crate::model::online::FamilyPrior;
 /// files named `..._chrono.jsonl` are played in order, other seeds shuffle.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Example: offerd bandit letter.jsonl --seeds 10 --max-rows 8000 --explorer 'pairwise_odds(0.25,0.005)'"
+    after_help = "Example: offerd bandit letter.jsonl --seeds 10 --max-rows 8000 --explorer 'pairwise_odds(0.2,0.005)'"
 )]
 pub struct Args {
     /// The stream, JSON lines.

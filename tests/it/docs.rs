@@ -156,6 +156,7 @@ fn flags_that_are_mentioned_exist() {
         &["replay"],
         &["export"],
         &["simulate"],
+        &["bandit"],
         &["model", "score"],
         &["model", "inspect"],
         &["model", "push"],

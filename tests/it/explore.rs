@@ -119,12 +119,15 @@ proptest! {
     ) {
         let candidates: Vec<_> = scores.iter().map(|s| (*s, probability, spread)).collect();
         let odds = odds(explorer, &candidates);
-        // The normal distribution rounds a little, and Thompson's grid of 64 steps a lot where a belief
-        // is so wide that it knows nothing.
-        let slack = if matches!(explorer, Explorer::Thompson { .. }) { 0.02 } else { 1e-9 };
+        // The normal distribution rounds. A grid does more than that: where beliefs are so wide that a step
+        // holds half of them, it confuses neighbours.
+        let rounding = match explorer {
+            Explorer::Thompson { .. } => 0.05,
+            _ => 1e-9,
+        };
         for (a, p) in scores.iter().zip(&odds) {
             for (b, q) in scores.iter().zip(&odds) {
-                prop_assert!(a <= b || *p >= q - slack, "{} has {}, {} has {}", a, p, b, q);
+                prop_assert!(a <= b || *p >= q - rounding, "{} has {}, {} has {}", a, p, b, q);
             }
         }
     }
@@ -217,11 +220,5 @@ fn check_all_shares(ids: u32) {
 
 #[test]
 fn what_is_drawn_comes_as_often_as_is_logged() {
-    check_all_shares(100_000);
-}
-
-#[test]
-#[ignore = "a million decisions for each explorer; run with --ignored"]
-fn what_is_drawn_comes_as_often_as_is_logged_over_a_million() {
     check_all_shares(1_000_000);
 }

@@ -36,7 +36,7 @@ use crate::support::{DEMO, NOON, by_prior, request};
 /// The demo operator with every explorer at random half of the time: a log of a week in one of an hour.
 pub fn exploring() -> Snapshot {
     let own = DEMO.replace("kind = \"pairwise_odds\"", "kind = \"softmax\"");
-    let own = own.replace("alpha = 0.25", "temperature = 1.0");
+    let own = own.replace("alpha = 0.2", "temperature = 1.0");
     by_prior(&own.replace("floor = 0.01", "floor = 0.5"))
 }
 

@@ -20,7 +20,7 @@ pub use parse::PolicyError;
 /// Every explorer writes one probability per candidate, each within [0, 1], summing to 1 up to rounding
 /// (1e-12), for any finite scores: negative ones, zeros, all equal, as far apart as numbers go. A single
 /// candidate gets exactly 1. Of candidates that are equally probable and equally sure, a higher score never has lower
-/// odds. Of equal best scores the first, which is the first in the catalog, is the best, where there can be only one.
+/// odds, but for [`Explorer::Thompson`], whose grid can confuse neighbours where beliefs are very wide. Of equal best scores the first, which is the first in the catalog, is the best, where there can be only one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Explorer {
     /// The best, and everyone equally with what the floor says; with a floor of 0 nothing is explored, and the
@@ -125,7 +125,7 @@ impl Explorer {
     /// What `docs/learning.md` measures as the best of one setting for everything, with a floor that lets the log judge
     /// other policies.
     pub const DEFAULT: Explorer = Explorer::PairwiseOdds {
-        alpha: 0.25,
+        alpha: 0.2,
         floor: 0.005,
     };
 

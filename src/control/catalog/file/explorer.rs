@@ -11,7 +11,7 @@ pub(super) const EXPLORER_DEFAULT: Policy = Policy {
     explorer: Explorer::DEFAULT,
     uniform_share: 0.0,
 };
-const ALPHA_DEFAULT: f64 = 0.25;
+const ALPHA_DEFAULT: f64 = 0.2;
 const FLOOR_DEFAULT: f64 = 0.005;
 
 /// The kinds of an explorer, before their parameters.
