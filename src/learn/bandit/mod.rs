@@ -5,17 +5,19 @@
 //! other. The mean of what it earned, over one pass, is what counts: exploring costs, and pays. The same decide path
 //! draws as in the server: the same odds, the same hash.
 
+mod posterior;
 mod stream;
 
 use std::time::{Duration, Instant};
 
+use posterior::Learner;
+pub use posterior::Posterior;
 pub use stream::{Stream, StreamError};
 
 use super::Dice;
 use crate::decide::explore::{Arms, Policy};
 use crate::decide::{pick, uniform};
 use crate::domain::DecisionId;
-use crate::model::online::{Family, FamilyPrior};
 
 /// One pass over a stream.
 #[derive(Clone, Debug)]
@@ -37,13 +39,13 @@ pub struct Played {
 pub fn play(
     stream: &Stream,
     policy: &Policy,
-    prior: FamilyPrior,
+    posterior: Posterior,
     (seed, rows_max): (u64, usize),
     tick: &dyn Fn(),
 ) -> Played {
     let mut order = order(stream, seed);
     order.truncate(rows_max);
-    let mut player = Player::new(stream, *policy, prior, seed);
+    let mut player = Player::new(stream, *policy, posterior, seed);
     let mut played = Played {
         rows: order.len(),
         reward: 0.0,
@@ -81,7 +83,7 @@ fn order(stream: &Stream, seed: u64) -> Vec<usize> {
 struct Player<'s> {
     stream: &'s Stream,
     policy: Policy,
-    family: Family,
+    learner: Learner,
     salt: u64,
     /// Successes and failures so far: no model is pushed, so their log-odds are the base.
     outcomes: [f64; 2],
@@ -92,12 +94,12 @@ struct Player<'s> {
 }
 
 impl<'s> Player<'s> {
-    fn new(stream: &'s Stream, policy: Policy, prior: FamilyPrior, seed: u64) -> Player<'s> {
+    fn new(stream: &'s Stream, policy: Policy, posterior: Posterior, seed: u64) -> Player<'s> {
         let actions = stream.values.len();
         Player {
             stream,
             policy,
-            family: Family::new(actions, stream.width, prior),
+            learner: Learner::new(posterior, actions, stream.width),
             // Of its own, so that the order of the lines says nothing about the draws.
             salt: Dice::new(!seed).bits(),
             // Half of one each: nobody knows the rate yet.
@@ -119,7 +121,7 @@ impl<'s> Player<'s> {
         self.probabilities.clear();
         self.spreads.clear();
         for (arm, value) in self.stream.values.iter().enumerate() {
-            let belief = self.family.believe(arm, x, base);
+            let belief = self.learner.believe(arm, x, base);
             self.scores.push(belief.probability() * value);
             self.probabilities.push(belief.probability());
             self.spreads.push(belief.spread());
@@ -138,7 +140,7 @@ impl<'s> Player<'s> {
     fn learn(&mut self, x: &[(u16, f64)], action: usize, reward: f64) {
         let y = (reward / self.stream.values[action]).clamp(0.0, 1.0);
         let base = self.base();
-        self.family.learn(action, x, base, y);
+        self.learner.learn(action, x, base, y);
         self.outcomes[0] += 1.0 - y;
         self.outcomes[1] += y;
     }
@@ -160,20 +162,19 @@ mod tests {
     }
 
     fn reward(policy: impl Into<Policy>, seed: u64) -> f64 {
-        play(
-            &stream(400),
-            &policy.into(),
-            FamilyPrior::default(),
-            (seed, 400),
-            &|| {},
-        )
-        .reward
+        reward_of(Posterior::Refit, policy, seed)
+    }
+
+    fn reward_of(posterior: Posterior, policy: impl Into<Policy>, seed: u64) -> f64 {
+        play(&stream(400), &policy.into(), posterior, (seed, 400), &|| {}).reward
     }
 
     #[test]
     fn it_learns_what_pays() {
         for seed in 0..3 {
             assert!(reward(Explorer::DEFAULT, seed) > 0.9);
+            let layers = reward_of(Posterior::Layers, Explorer::DEFAULT, seed);
+            assert!(layers > 0.9, "{layers}");
             let chance = reward(Explorer::Uniform, seed);
             assert!((chance - 1.0 / 3.0).abs() < 0.1, "{chance}");
         }
