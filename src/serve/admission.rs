@@ -2,7 +2,7 @@
 //!
 //! Work beyond what the machine can do only makes everybody late, so it is refused at once and cheaply, in
 //! two ways. [`Admission::pass`] asks before anything of a request is read: what part of its class is
-//! let in is ruled anew every [`WINDOW`] by how long ready sockets have waited (see [`super::overload`]).
+//! let in is ruled anew every [`WINDOW`] by how long ready sockets have waited (see `super::overload`).
 //! [`Admission::enter`] then takes one of a fixed number of permits for the work itself, which bounds
 //! memory whatever the machine is doing. Clicks make room for decisions, and decisions for
 //! conversions, which nobody sends twice for nothing.

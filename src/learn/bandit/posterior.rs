@@ -38,9 +38,16 @@ pub(super) enum Learner {
     Refit(Family),
     Layers {
         everybody: BayesLogistic,
-        /// Of each action, its class's terms and its own.
-        apart: Vec<[BayesLogistic; 2]>,
+        apart: Vec<Apart>,
     },
+}
+
+/// What tells an action apart: its class's terms, its own, and the two as one to be read.
+#[derive(Clone)]
+pub(super) struct Apart {
+    class: BayesLogistic,
+    own: BayesLogistic,
+    both: BayesLogistic,
 }
 
 impl Learner {
@@ -50,7 +57,7 @@ impl Learner {
             Posterior::Refit => Learner::Refit(Family::new(actions, width, FamilyPrior::default())),
             Posterior::Layers => Learner::Layers {
                 everybody: Prior::EVERYBODY.start(width),
-                apart: vec![[Prior::CLASS, Prior::OFFER].map(|prior| prior.start(width)); actions],
+                apart: vec![Apart::new(width); actions],
             },
         }
     }
@@ -59,12 +66,12 @@ impl Learner {
         match self {
             Learner::Refit(family) => family.believe(action, x, offset),
             Learner::Layers { everybody, apart } => {
-                let [class, own] = &apart[action];
-                // What all actions share says nothing about which of them is best.
-                Belief {
-                    mean: layers::believe(&[everybody, class, own], x, offset).mean,
-                    ..layers::believe(&[class, own], x, offset)
-                }
+                // What all actions share says nothing about which of them is best: only its mean counts.
+                let shared: f64 = x
+                    .iter()
+                    .map(|&(i, v)| v * everybody.mean()[usize::from(i)])
+                    .sum();
+                apart[action].both.believe(x, offset + shared)
             }
         }
     }
@@ -73,9 +80,18 @@ impl Learner {
         match self {
             Learner::Refit(family) => family.learn(action, x, offset, y),
             Learner::Layers { everybody, apart } => {
-                let [class, own] = &mut apart[action];
+                let Apart { class, own, both } = &mut apart[action];
                 layers::learn(&mut [everybody, class, own], x, offset, y, 1.0);
+                *both = layers::merged(&[], &[class, own]);
             }
         }
+    }
+}
+
+impl Apart {
+    fn new(width: usize) -> Apart {
+        let [class, own] = [Prior::CLASS, Prior::OFFER].map(|prior| prior.start(width));
+        let both = layers::merged(&[], &[&class, &own]);
+        Apart { class, own, both }
     }
 }

@@ -25,7 +25,7 @@ pub enum Base {
 const PRIOR: f64 = 0.018;
 
 impl Base {
-    /// Its log-odds of an offer; `x` are [`features`].
+    /// Its log-odds of an offer; `x` are `features`.
     #[must_use]
     pub fn logit(&self, world: &World, offer: usize, x: &[Feature]) -> f64 {
         match self {

@@ -49,7 +49,7 @@ impl Pushed {
         model
     }
 
-    /// Its log-odds of an offer; `x` are [`features`].
+    /// Its log-odds of an offer; `x` are `features`.
     #[must_use]
     pub fn logit(&self, world: &World, offer: usize, x: &[Feature]) -> f64 {
         let class = &self.classes[world.offers[offer].line];
