@@ -182,6 +182,7 @@ fn flags_that_are_mentioned_exist() {
         "--include-ignored",
         // Of the Python scripts beside the tests.
         "--full",
+        "--costs",
         "--only",
     ];
     let loadtest = loadtest_flags();
