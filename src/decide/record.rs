@@ -253,7 +253,7 @@ pub struct CandidateRecord<'a> {
     /// The offer's id.
     #[serde(borrow)]
     pub offer: Cow<'a, str>,
-    /// Why it left the running.
+    /// Why it left the running, in a record of before [`PlacementRecord::withheld`]; not written any more.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub excluded: Option<Cow<'a, str>>,
     /// Probability of a success as the model, or the offer's prior, says; only beside a posterior.
@@ -360,6 +360,13 @@ impl<'a> DecisionRecord<'a> {
             shadow: None,
             decide_us,
         }
+    }
+
+    /// Whether a deadline or a failure cut the answer short: it says little about the policy, and never teaches.
+    /// Where no model is live the priors are the policy.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        self.degraded.iter().any(|word| word != "prior_only")
     }
 
     /// The request to decide again.
@@ -695,10 +702,14 @@ fn placements<'a>(
         excluded: counted(decision.candidates_of(p)),
         candidates: listed(decision.candidates_of(p), decision.choices_of(p))
             .into_iter()
-            .map(|i| &decision.candidates_of(p)[i])
-            .map(|c| {
+            .filter_map(|i| {
+                let candidate = &decision.candidates_of(p)[i];
                 let learnt = snapshot.posterior.is_some();
-                CandidateRecord::new(&catalog.offer(c.offer).id, c.verdict, learnt)
+                CandidateRecord::new(
+                    &catalog.offer(candidate.offer).id,
+                    candidate.verdict,
+                    learnt,
+                )
             })
             .collect(),
         slate: decision
@@ -742,33 +753,27 @@ fn budget_spent(
 }
 
 impl<'a> CandidateRecord<'a> {
-    fn new(offer: &'a str, verdict: Verdict, learnt: bool) -> CandidateRecord<'a> {
-        let mut record = CandidateRecord {
+    /// `None` for one that left the running: those are listed by their reason.
+    fn new(offer: &'a str, verdict: Verdict, learnt: bool) -> Option<CandidateRecord<'a>> {
+        let Verdict::Eligible {
+            base,
+            probability,
+            spread,
+            score,
+            odds,
+        } = verdict
+        else {
+            return None;
+        };
+        Some(CandidateRecord {
             offer: offer.into(),
             excluded: None,
-            base: None,
-            probability: None,
-            spread: None,
-            score: None,
-            odds: None,
-        };
-        match verdict {
-            Verdict::Excluded(reason) => record.excluded = Some(reason.as_str().into()),
-            Verdict::Eligible {
-                base,
-                probability,
-                spread,
-                score,
-                odds,
-            } => {
-                record.base = learnt.then_some(base);
-                record.spread = learnt.then_some(spread);
-                record.probability = Some(probability);
-                record.score = Some(score);
-                record.odds = Some(odds);
-            }
-        }
-        record
+            base: learnt.then_some(base),
+            probability: Some(probability),
+            spread: learnt.then_some(spread),
+            score: Some(score),
+            odds: Some(odds),
+        })
     }
 }
 

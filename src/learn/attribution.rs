@@ -16,8 +16,8 @@ use crate::domain::{EventType, OfferClass};
 
 use super::rates::Rates;
 
-/// Which showing: decision, placement asked for, rank.
-pub type Key = (u128, u8, u8);
+/// Which showing.
+pub type Key = super::heard::Showing;
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,13 +10,13 @@
 //! So each row weighs the inverse of its logged propensity (Horvitz and Thompson 1952), up to a limit:
 //! beyond it a few rare rows would be all that matters.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::dataset::{Dataset, Part};
+use super::heard::{Head, Showing, is_event};
 use crate::decide::condition::{Attr, Key};
 use crate::decide::inputs::{Vocabulary, look};
 use crate::decide::offer_inputs;
@@ -86,9 +86,6 @@ pub struct Counts {
     pub effective_examples: f64,
 }
 
-/// One offer shown: decision, placement, rank.
-type Showing = (u128, u8, u8);
-
 /// What happened to every offer shown, gathered before the decisions are read, because events may come
 /// in any order.
 #[derive(Clone, Debug, Default)]
@@ -105,20 +102,6 @@ struct Outcome {
     reversed: bool,
 }
 
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
-    slot: Option<u8>,
-    rank: Option<u8>,
-    #[serde(borrow)]
-    at: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    catalog: Option<Cow<'a, str>>,
-}
-
 impl Outcomes {
     /// The digest of the newest decision's catalog, if there is any decision.
     #[must_use]
@@ -128,7 +111,7 @@ impl Outcomes {
 
     /// Takes note of a record; those of no use here are ignored.
     pub fn hear(&mut self, json: &str) {
-        let Ok(event) = serde_json::from_str::<Event<'_>>(json) else {
+        let Some(event) = Head::of(json) else {
             return;
         };
         if let (Some(at), Some(catalog)) = (&event.at, &event.catalog)
@@ -136,11 +119,10 @@ impl Outcomes {
         {
             self.newest = (at.to_string(), catalog.to_string());
         }
-        let id = event.decision.and_then(|d| d.parse::<DecisionId>().ok());
-        let (Some(id), Some(slot), Some(rank)) = (id, event.slot, event.rank) else {
+        let Some(showing) = event.showing() else {
             return;
         };
-        let outcome = self.of.entry((id.0, slot, rank)).or_default();
+        let outcome = self.of.entry(showing).or_default();
         match event.kind.parse() {
             Ok(EventType::Impression | EventType::Viewable) => outcome.seen = true,
             // Whoever bought it has seen it, whatever became of the impression.
@@ -207,8 +189,7 @@ impl<'a> Examples<'a> {
 
     /// Takes a record; those that are no decision are ignored.
     pub fn add(&mut self, json: &str) {
-        let head = serde_json::from_str::<Event<'_>>(json);
-        if head.is_ok_and(|head| head.kind != "decision") {
+        if is_event(json) {
             return;
         }
         self.counts.decisions += 1;
@@ -216,12 +197,11 @@ impl<'a> Examples<'a> {
             self.counts.unreadable += 1;
             return;
         };
-        let cut_short = |word: &Cow<'_, str>| word != "prior_only";
         let counter = if record.test {
             &mut self.counts.test
         } else if !record.measured {
             &mut self.counts.unmeasured
-        } else if record.degraded.iter().any(cut_short) {
+        } else if record.is_cut_short() {
             &mut self.counts.degraded
         } else if let Ok(request) = record.request() {
             if self.read.insert(request.decision.0) {

@@ -6,6 +6,7 @@ pub mod choose;
 pub mod dataset;
 mod dice;
 mod forest;
+pub mod heard;
 mod isotonic;
 pub mod learner;
 pub mod log;

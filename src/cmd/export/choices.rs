@@ -2,7 +2,6 @@
 //!
 //! A log is read twice: what happened first, then what was decided.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -60,9 +59,8 @@ fn choices(
     let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(json) else {
         return Ok(());
     };
-    let cut_short = |word: &Cow<'_, str>| word != "prior_only";
     let id = record.id.parse::<DecisionId>();
-    let (false, true, Ok(id)) = (record.degraded.iter().any(cut_short), record.measured, id) else {
+    let (false, true, Ok(id)) = (record.is_cut_short(), record.measured, id) else {
         return Ok(());
     };
     for (slot, placement) in record.placements.iter().enumerate() {

@@ -1,9 +1,6 @@
 //! Records → showings and events. What must not teach is left out here, and counted.
 
-use std::borrow::Cow;
 use std::sync::Arc;
-
-use serde::Deserialize;
 
 use super::report::day;
 use super::{DAYS_MAX, Learner};
@@ -11,25 +8,15 @@ use crate::decide::inputs::look;
 use crate::decide::posterior::{Columns, PRIOR};
 use crate::decide::record::{ChoiceRecord, DecisionRecord, PlacementRecord};
 use crate::decide::snapshot::Catalog;
-use crate::domain::{Channel, DecisionId, Entry, EntryKind, EventType, NameHash, Request};
+use crate::domain::{Channel, Entry, EntryKind, EventType, NameHash, Request};
 use crate::learn::attribution::Shown;
+use crate::learn::heard::Head;
 use crate::model::online::logit;
 
 /// A catalog, and where its columns are.
 pub(super) struct Bound {
     catalog: Arc<Catalog>,
     columns: Columns,
-}
-
-/// What attribution needs of an event's record.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
-    slot: Option<u8>,
-    rank: Option<u8>,
-    #[serde(borrow)]
-    at: Option<Cow<'a, str>>,
 }
 
 impl Learner {
@@ -49,19 +36,17 @@ impl Learner {
     }
 
     fn take_event(&mut self, event: EventType, entry: &Entry) {
-        let Ok(record) = serde_json::from_str::<Event<'_>>(&entry.json) else {
+        let Some(head) = Head::of(&entry.json) else {
             return;
         };
-        let id = record.decision.and_then(|d| d.parse::<DecisionId>().ok());
-        // Without a decision it is about the visit, and nothing that was shown can take credit for it.
-        let (Some(id), Some(slot), Some(rank)) = (id, record.slot, record.rank) else {
+        // Nothing that was shown can take credit for what is about the visit.
+        let Some(showing) = head.showing() else {
             return;
         };
-        let at = record.at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        let at = at.map_or(entry.at, jiff::Timestamp::as_millisecond);
+        let at = head.at_ms().unwrap_or(entry.at);
         let now = self.state.now;
         self.teach(|attribution, teach| {
-            attribution.happened((id.0, slot, rank), event, at, now, teach);
+            attribution.happened(showing, event, at, now, teach);
         });
     }
 
@@ -86,11 +71,10 @@ impl Learner {
             return;
         };
         self.cost(&bound.catalog, &record, entry.at);
-        let cut_short = |word: &Cow<'_, str>| **word != *"prior_only";
         let heard = &mut self.state.heard;
         if !record.measured {
             heard.unmeasured += shown;
-        } else if record.degraded.iter().any(cut_short) {
+        } else if record.is_cut_short() {
             heard.degraded += shown;
         } else if !bound.catalog.learning.enabled {
             heard.learning_off += shown;

@@ -7,10 +7,9 @@
 //! to come. An offer that a policy would show and that had no chance when the log was made earns
 //! nothing here, and its share is told.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Row;
 use super::completion::Completion;
@@ -18,6 +17,7 @@ use crate::decide::record::{CandidateRecord, DecisionRecord, PlacementRecord};
 use crate::decide::snapshot::{Catalog, Offer, Snapshot};
 use crate::decide::{Scratch, SlateOdds, odds_of};
 use crate::domain::{DecisionId, EventType, Millis, NameHash, OfferIx, Phase, Request};
+use crate::learn::heard::{Head, Showing, is_event};
 
 /// Which part of a log counts.
 #[derive(Clone, Copy, Debug)]
@@ -66,9 +66,6 @@ pub struct Counts {
 /// What happened to one offer shown, and when (milliseconds since the Unix epoch), where that is told.
 type Happened = [(EventType, Option<i64>)];
 
-/// One offer shown: decision, placement, rank.
-type Showing = (u128, u8, u8);
-
 /// What happened to every offer shown, gathered before the decisions are read, because events come in any
 /// order.
 #[derive(Clone, Debug, Default)]
@@ -78,29 +75,15 @@ pub struct Happenings {
     pub newest: Millis,
 }
 
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
-    slot: Option<u8>,
-    rank: Option<u8>,
-    #[serde(borrow)]
-    at: Option<Cow<'a, str>>,
-}
-
 impl Happenings {
     /// Takes note of a record; those of no use here are ignored.
     pub fn hear(&mut self, json: &str) {
-        let Ok(head) = serde_json::from_str::<Head<'_>>(json) else {
+        let Some(head) = Head::of(json) else {
             return;
         };
-        let at = head.at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        let at = at.map(jiff::Timestamp::as_millisecond);
+        let at = head.at_ms();
         self.newest = self.newest.max(Millis(at.unwrap_or(i64::MIN)));
-        let id = head.decision.and_then(|d| d.parse::<DecisionId>().ok());
-        let (Some(id), Some(slot), Some(rank)) = (id, head.slot, head.rank) else {
+        let Some(showing) = head.showing() else {
             return;
         };
         let Ok(kind) = head.kind.parse::<EventType>() else {
@@ -108,7 +91,7 @@ impl Happenings {
         };
         // Seen is not earned: most events need not be kept.
         if !matches!(kind, EventType::Impression | EventType::Viewable) {
-            let happened = self.of.entry((id.0, slot, rank)).or_default();
+            let happened = self.of.entry(showing).or_default();
             if happened.iter().all(|(known, _)| *known != kind) {
                 happened.push((kind, at));
             }
@@ -249,8 +232,7 @@ impl<'a> Judge<'a> {
 
     /// Takes a record; those that are no decision are ignored.
     pub fn add(&mut self, json: &str) {
-        let head = serde_json::from_str::<Head<'_>>(json);
-        if head.is_ok_and(|head| head.kind != "decision") {
+        if is_event(json) {
             return;
         }
         let counts = &mut self.evidence.counts;
@@ -259,12 +241,11 @@ impl<'a> Judge<'a> {
             counts.unreadable += 1;
             return;
         };
-        let cut_short = |word: &Cow<'_, str>| word != "prior_only";
         let counter = if record.test {
             &mut counts.test
         } else if !record.measured {
             &mut counts.unmeasured
-        } else if record.degraded.iter().any(cut_short) {
+        } else if record.is_cut_short() {
             &mut counts.degraded
         } else if self.read.len() >= self.scope.decisions_max {
             &mut counts.over_limit

@@ -1,0 +1,56 @@
+//! What every reader of a log asks of a record first: whether it is a decision, and which showing it is about.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::domain::DecisionId;
+
+/// One offer shown: decision, placement asked for, rank.
+pub type Showing = (u128, u8, u8);
+
+/// The beginning of a decision's or an event's record, as far as joining the two takes.
+#[derive(Deserialize)]
+pub struct Head<'a> {
+    /// `decision`, or the type of the event.
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    decision: Option<Cow<'a, str>>,
+    slot: Option<u8>,
+    rank: Option<u8>,
+    /// When it happened, RFC 3339.
+    #[serde(borrow)]
+    pub at: Option<Cow<'a, str>>,
+    /// Digest of a decision's catalog.
+    #[serde(borrow)]
+    pub catalog: Option<Cow<'a, str>>,
+}
+
+impl<'a> Head<'a> {
+    /// `None` for what is no record.
+    #[must_use]
+    pub fn of(json: &'a str) -> Option<Head<'a>> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// The showing that an event is about; `None` for decisions and for events about the visit.
+    #[must_use]
+    pub fn showing(&self) -> Option<Showing> {
+        let decision: DecisionId = self.decision.as_ref()?.parse().ok()?;
+        Some((decision.0, self.slot?, self.rank?))
+    }
+
+    /// When it happened, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn at_ms(&self) -> Option<i64> {
+        let at: jiff::Timestamp = self.at.as_ref()?.parse().ok()?;
+        Some(at.as_millisecond())
+    }
+}
+
+/// Whether it is a record of something else than a decision. What is no record at all may have been one.
+#[must_use]
+pub fn is_event(json: &str) -> bool {
+    Head::of(json).is_some_and(|head| head.kind != "decision")
+}
