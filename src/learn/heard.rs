@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::domain::DecisionId;
+use crate::domain::record::read;
 
 /// One offer shown: decision, placement asked for, rank.
 pub type Showing = (u128, u8, u8);
@@ -30,8 +31,8 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// `None` for what is no record.
     #[must_use]
-    pub fn of(json: &'a str) -> Option<Head<'a>> {
-        serde_json::from_str(json).ok()
+    pub fn of(record: &'a (impl AsRef<[u8]> + ?Sized)) -> Option<Head<'a>> {
+        read(record).ok()
     }
 
     /// The showing that an event is about; `None` for decisions and for events about the visit.
@@ -51,6 +52,6 @@ impl<'a> Head<'a> {
 
 /// Whether it is a record of something else than a decision. What is no record at all may have been one.
 #[must_use]
-pub fn is_event(json: &str) -> bool {
-    Head::of(json).is_some_and(|head| head.kind != "decision")
+pub fn is_event(record: &(impl AsRef<[u8]> + ?Sized)) -> bool {
+    Head::of(record).is_some_and(|head| head.kind != "decision")
 }
