@@ -170,6 +170,13 @@ impl Writer {
         self.out.extend_from_slice(&bytes);
     }
 
+    /// Most of what is written: in one piece, with one look at the buffer's room.
+    fn double(&mut self, v: f64) {
+        let mut bytes = [F64; 1 + size_of::<f64>()];
+        bytes[1..].copy_from_slice(&v.to_le_bytes());
+        self.out.extend_from_slice(&bytes);
+    }
+
     /// The first byte of something that has a length, or it and the length.
     fn length(
         &mut self,
@@ -295,7 +302,7 @@ impl<'a> Serializer for &'a mut Writer {
     /// What JSON cannot say is null here too: both forms are the same record.
     fn serialize_f64(self, v: f64) -> Result<(), Unpackable> {
         if v.is_finite() {
-            self.tagged(F64, v.to_le_bytes());
+            self.double(v);
             return Ok(());
         }
         self.serialize_unit()
