@@ -1,9 +1,8 @@
 //! What every reader of a log asks of a record first: whether it is a decision, and which showing it is about.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
+use crate::decide::record::Text;
 use crate::domain::DecisionId;
 use crate::domain::record::read;
 
@@ -15,17 +14,17 @@ pub type Showing = (u128, u8, u8);
 pub struct Head<'a> {
     /// `decision`, or the type of the event.
     #[serde(rename = "type", borrow)]
-    pub kind: Cow<'a, str>,
+    pub kind: Text<'a>,
     #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
+    decision: Option<Text<'a>>,
     slot: Option<u8>,
     rank: Option<u8>,
     /// When it happened, RFC 3339.
     #[serde(borrow)]
-    pub at: Option<Cow<'a, str>>,
+    pub at: Option<Text<'a>>,
     /// Digest of a decision's catalog.
     #[serde(borrow)]
-    pub catalog: Option<Cow<'a, str>>,
+    pub catalog: Option<Text<'a>>,
 }
 
 impl<'a> Head<'a> {

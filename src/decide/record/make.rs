@@ -211,18 +211,7 @@ fn placements<'a>(
         joint_propensity: p.joint,
         withheld: withheld(catalog, decision.candidates_of(p)),
         excluded: counted(decision.candidates_of(p)),
-        candidates: listed(decision.candidates_of(p), decision.choices_of(p))
-            .into_iter()
-            .filter_map(|i| {
-                let candidate = &decision.candidates_of(p)[i];
-                let learnt = snapshot.posterior.is_some();
-                CandidateRecord::new(
-                    &catalog.offer(candidate.offer).id,
-                    candidate.verdict,
-                    learnt,
-                )
-            })
-            .collect(),
+        candidates: candidates(snapshot, decision.candidates_of(p), decision.choices_of(p)),
         slate: decision
             .choices_of(p)
             .iter()
@@ -243,6 +232,28 @@ fn placements<'a>(
             .collect(),
     };
     decision.placements.iter().map(one).collect()
+}
+
+/// Those in the running, or the likeliest of them.
+fn candidates<'a>(
+    snapshot: &'a Snapshot,
+    all: &[Candidate],
+    slate: &[Choice],
+) -> Vec<CandidateRecord<'a>> {
+    let learnt = snapshot.posterior.is_some();
+    let record = |candidate: &Candidate| {
+        let offer = &snapshot.catalog.offer(candidate.offer).id;
+        CandidateRecord::new(offer, candidate.verdict, learnt)
+    };
+    // Room for all at once: most are, and growing copies what is there again and again.
+    let mut records = Vec::with_capacity(all.len().min(LISTED_MAX));
+    if all.len() <= LISTED_MAX {
+        records.extend(all.iter().filter_map(record));
+    } else {
+        let listed = listed(all, slate).into_iter();
+        records.extend(listed.filter_map(|i| record(&all[i])));
+    }
+    records
 }
 
 /// The classes in the running that may not explore.

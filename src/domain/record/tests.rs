@@ -51,7 +51,7 @@ struct All<'a> {
 fn all(candidates: usize) -> All<'static> {
     let one = |i: usize| Candidate {
         offer: format!("offer_{i}").into(),
-        base: (i % 3 != 0).then_some(0.1 + 0.2),
+        base: (!i.is_multiple_of(3)).then_some(0.1 + 0.2),
         odds: Some(1.0 / (i + 1) as f64),
         my_own_name: (i as u8, -1 - i as i64),
     };
