@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use offerd::domain::{Ack, Entry, EntryKind, Millis};
+use offerd::domain::record::Packer;
+use offerd::domain::{Ack, Entry, EntryKind, Millis, Record};
 use offerd::journal::sink::{ErrorCode, RedisConfig, STREAMS_KEY, Sink, SinkHandle, StartError};
 use offerd::journal::{Journal, JournalConfig, Position};
 use redis::aio::MultiplexedConnection;
@@ -19,6 +20,18 @@ use crate::redis_server::{Proxy, RedisServer, available, eventually};
 
 const NOW: Millis = Millis(1_795_000_000_000);
 const NODE: &str = "n1";
+
+/// Packed, and every other one as releases of before wrote them.
+fn record(n: u64) -> Record {
+    #[derive(serde::Serialize)]
+    struct Numbered {
+        n: u64,
+    }
+    match n % 2 {
+        0 => Packer::default().pack(&Numbered { n }),
+        _ => format!("{{\"n\":{n}}}").into(),
+    }
+}
 
 fn entry(n: u64) -> Entry {
     let kinds = [
@@ -42,7 +55,7 @@ fn entry(n: u64) -> Entry {
         phase: Some("en_route".to_owned()),
         propensity: Some(0.8125),
         model: None,
-        record: format!("{{\"n\":{n}}}").into(),
+        record: record(n),
     }
 }
 

@@ -356,7 +356,10 @@ fn position(id: &str) -> Option<Position> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::record::Packer;
 
     /// An entry that has those of the six optional fields whose bit is set.
     fn entry_with(has: u32) -> Entry {
@@ -396,6 +399,35 @@ mod tests {
             assert_eq!(told, Ok(has));
             let values = batch.args_iter().count() - 2;
             assert_eq!(values, ALWAYS + has.count_ones() as usize, "{has:06b}");
+        }
+    }
+
+    #[test]
+    fn records_are_sent_as_json() {
+        let damaged: Record = postcard::from_bytes(&[2, 1, 0xFF]).unwrap();
+        let cases = [
+            (r#"{"n":1}"#.into(), r#"{"n":1}"#),
+            (
+                Packer::default().pack(&BTreeMap::from([("n", 1)])),
+                r#"{"n":1}"#,
+            ),
+            (
+                damaged,
+                r#"{"v":1,"type":"unreadable","problem":"not a packed record"}"#,
+            ),
+        ];
+        let mut encoder = Encoder::default();
+        for (record, expected) in cases {
+            let entry = Entry {
+                record,
+                ..entry_with(0)
+            };
+            let mut batch = redis::cmd("EVAL");
+            encoder.append(&mut batch, Position { ms: 5, seq: 1 }, &entry);
+            let Some(redis::Arg::Simple(sent)) = batch.args_iter().last() else {
+                panic!("no argument");
+            };
+            assert_eq!(std::str::from_utf8(sent), Ok(expected));
         }
     }
 

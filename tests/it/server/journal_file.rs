@@ -36,6 +36,8 @@ pub fn replay_all(data: &Path) -> usize {
             let replayed = replayer.replay(&entry.record);
             let replayed = replayed.unwrap_or_else(|e| panic!("{e}: {}", entry.record));
             assert!(replayed.same, "{}\n{}", entry.record, replayed.placements);
+            let as_text = replayer.replay(&entry.record.to_string());
+            assert!(as_text.is_ok_and(|r| r.same), "{}", entry.record);
             same += 1;
         }
     }
