@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use jiff::fmt::temporal::DateTimePrinter;
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::budget::Spent;
@@ -188,7 +190,7 @@ pub struct TechnicianRecord<'a> {
 }
 
 /// A feature's value as it came in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FeatureRecord<'a> {
     /// A boolean.
@@ -196,8 +198,47 @@ pub enum FeatureRecord<'a> {
     /// A number.
     Number(f64),
     /// A string.
-    #[serde(borrow)]
     Text(Cow<'a, str>),
+}
+
+/// By hand: as an untagged enum, serde words an error for each kind that a value is not, and a learner reads some twenty
+/// values per record.
+impl<'de: 'a, 'a> Deserialize<'de> for FeatureRecord<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = FeatureRecord<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a boolean, a number or a string")
+            }
+
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<Self::Value, E> {
+                Ok(FeatureRecord::Flag(flag))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(FeatureRecord::Number(number as f64))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(FeatureRecord::Number(number as f64))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(FeatureRecord::Number(number))
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(FeatureRecord::Text(text.into()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(FeatureRecord::Text(text.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 /// One showing that the ledger knew of.
