@@ -214,7 +214,7 @@ impl Queue {
 
 /// What an entry counts in the queue, in bytes.
 pub fn weight(entry: &Entry) -> usize {
-    entry.json.len() + ENTRY_OVERHEAD_BYTES
+    entry.record.len() + ENTRY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ use std::fmt::Write as _;
 use redis::{Cmd, RedisWrite as _, Value};
 
 use super::error::ErrorCode;
-use crate::domain::{Entry, EntryKind};
+use crate::domain::{Entry, EntryKind, Record};
 use crate::journal::Position;
 
 /// Every stream's key is a member.
@@ -181,7 +181,21 @@ impl Encoder {
         if let Some(model) = &entry.model {
             batch.arg(model);
         }
-        batch.arg(&entry.json);
+        batch.arg(self.json(&entry.record));
+    }
+
+    /// The record as its readers know it. What has a right checksum and cannot be read is a fault of ours; the
+    /// stream says so at its place instead of ending before it.
+    fn json(&mut self, record: &Record) -> &str {
+        self.text.clear();
+        if let Err(problem) = record.write_json(&mut self.text) {
+            write!(
+                self.text,
+                r#"{{"v":1,"type":"unreadable","problem":"{problem}"}}"#
+            )
+            .expect("a string takes everything");
+        }
+        &self.text
     }
 
     /// RFC 3339, UTC, three decimals. An instant outside the years that format can tell is the
@@ -363,7 +377,7 @@ mod tests {
             phase: word(3),
             propensity: word(4).map(|_| 0.5),
             model: word(5),
-            json: "{}".to_owned(),
+            record: "{}".into(),
         }
     }
 
