@@ -29,7 +29,7 @@ use crate::learn::learner::run::{Embedded, Source, StartError as LearnerError};
 use crate::learn::learner::streams::Fleet;
 use crate::ledger::Ledger;
 use crate::listener::{BindError, Listener, ListenerStats};
-use crate::serve::admission::{self, Admission};
+use crate::serve::admission::Admission;
 use crate::serve::auth::Auth;
 use crate::serve::key_file::KeysError;
 use crate::serve::keys::Keys;
@@ -246,7 +246,7 @@ impl App {
                 let (watching, stop) = (watching, stopped(stopping.clone()));
                 async move {
                     tokio::select! {
-                        Err(error) = admission::watch(watching) => {
+                        Err(error) = serve::watch(watching) => {
                             tracing::error!(%error, "overload is not seen any more");
                         }
                         () = stop => {}

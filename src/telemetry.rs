@@ -231,7 +231,7 @@ fn describe() {
         ),
         (
             "offerd_queue_wait_seconds",
-            "how long a ready socket usually waited for its turn",
+            "how long a ready request usually waited for its turn",
         ),
         ("offerd_epoch", "number of the snapshot that serves"),
         ("offerd_journal_bytes", "bytes of the journal on disk"),

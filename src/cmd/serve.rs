@@ -5,8 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, StartError};
@@ -82,11 +84,7 @@ pub fn run(args: &Args) -> ExitCode {
     if let Err(error) = start_log(&config) {
         return wrong(&error);
     }
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if config.node.threads > 0 {
-        runtime.worker_threads(config.node.threads);
-    }
-    let runtime = match runtime.enable_all().thread_name("offerd-serve").build() {
+    let runtime = match runtime(config.node.threads) {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
@@ -95,6 +93,36 @@ pub fn run(args: &Args) -> ExitCode {
         Err(error) if error.is_configuration() => wrong(&error),
         Err(error) => failed(&error),
     }
+}
+
+/// How often a thread among several looks at the line they have in common: every other time.
+const COMMON_LINE_EVERY: u32 = 2;
+
+/// The runtime that answers requests, with so many threads; with 0, one for each processor.
+///
+/// It must be fair to those who wait, or some wait a hundred times longer than most, and who measures the
+/// usual wait sees nothing of it. A single thread has one line, and whoever is ready goes to its end. Each of
+/// several has a line of its own for up to 256 tasks and moves the newer half to a common line when there
+/// are more, at which tokio by default looks the more rarely the quicker the tasks are. It could look there
+/// first; then those who stay behind in the short line would wait for ever. So it looks in turns.
+///
+/// # Errors
+///
+/// The operating system gives no threads.
+pub fn runtime(threads: usize) -> io::Result<Runtime> {
+    let threads = match threads {
+        0 => available_parallelism()?.get(),
+        threads => threads,
+    };
+    let mut runtime = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        runtime.worker_threads(threads);
+        runtime.global_queue_interval(COMMON_LINE_EVERY);
+    }
+    runtime.enable_all().thread_name("offerd-serve").build()
 }
 
 async fn serve(config: Config) -> Result<(), StartError> {

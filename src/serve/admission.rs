@@ -2,20 +2,16 @@
 //!
 //! Work beyond what the machine can do only makes everybody late, so it is refused at once and cheaply, in
 //! two ways. [`Admission::pass`] asks before anything of a request is read: what part of its class is
-//! let in is ruled anew every [`WINDOW`] by how long ready sockets have waited (see `super::overload`).
+//! let in is ruled anew every [`WINDOW`] by how long ready requests have waited (see `super::overload`).
 //! [`Admission::enter`] then takes one of a fixed number of permits for the work itself, which bounds
 //! memory whatever the machine is doing. Clicks make room for decisions, and decisions for
 //! conversions, which nobody sends twice for nothing.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::overload::{Controller, Ruling, WHOLE, Window, spread};
@@ -23,13 +19,6 @@ use crate::domain::{Class, Lack};
 
 /// How often what is let in is ruled anew.
 pub const WINDOW: Duration = Duration::from_millis(50);
-
-/// How often a wait is measured.
-pub const PROBE: Duration = Duration::from_millis(5);
-
-/// A window has at least so many measurements, or it goes on: a process that the machine has put aside for a
-/// moment is not a queue.
-const PROBES_MIN: usize = 4;
 
 /// Refusals held back at once, which bounds the memory they take. Further ones are told at once.
 const HELD_MAX: usize = 16_384;
@@ -256,14 +245,17 @@ impl Admission {
         self.inner.by_prior.load(Relaxed)
     }
 
-    /// Ends a window, in which sockets that were ready usually waited so long for their turn: to be called
-    /// every [`WINDOW`].
-    pub fn turn(&self, wait: Duration) {
+    /// Ends a window that lasted so long, in which what was ready usually waited `wait` for its
+    /// turn: to be called about every [`WINDOW`].
+    pub fn turn(&self, wait: Duration, lasted: Duration) {
         let inner = &self.inner;
         let wait_us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        // A window that came late has counted more: the budget is for one of the usual length.
+        let usual = WINDOW.as_secs_f64() / lasted.max(WINDOW / 8).as_secs_f64();
+        let take = |count: &AtomicU64| (count.swap(0, Relaxed) as f64 * usual).round() as u64;
         let window = Window {
-            offered: std::array::from_fn(|i| inner.offered[i].swap(0, Relaxed)),
-            admitted: inner.admitted.swap(0, Relaxed),
+            offered: std::array::from_fn(|class| take(&inner.offered[class])),
+            admitted: take(&inner.admitted),
             wait_us,
         };
         inner.waited_us.store(wait_us, Relaxed);
@@ -309,46 +301,10 @@ impl Admission {
         f64::from(self.inner.shares[class as usize].load(Relaxed)) / f64::from(WHOLE)
     }
 
-    /// How long ready sockets usually waited in the last window.
+    /// How long ready requests usually waited in the last window.
     #[must_use]
     pub fn wait(&self) -> Duration {
         Duration::from_micros(self.inner.waited_us.load(Relaxed))
-    }
-}
-
-/// Measures how long a socket that is ready waits and rules by it, for as long as it is polled: on the
-/// runtime that answers requests, since it is there that they wait.
-///
-/// It writes to itself and waits to be told, as requests' sockets are, behind those that were ready
-/// before. A task that only yields would not do: the runtime runs what it woke last first.
-///
-/// # Errors
-///
-/// The operating system gives no pair of sockets, or takes it away.
-pub async fn watch(admission: Admission) -> io::Result<()> {
-    let (mut here, mut there) = UnixStream::pair()?;
-    let mut ticks = tokio::time::interval(PROBE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut window_end = Instant::now() + WINDOW;
-    let mut waits = Vec::new();
-    loop {
-        ticks.tick().await;
-        let ready = Instant::now();
-        here.write_all(&[0]).await?;
-        // Room for more than comes: a read that fills its buffer is believed to have left something, and the
-        // next one would not wait to be told.
-        let read = there.read(&mut [0; 2]).await?;
-        debug_assert_eq!(read, 1, "what was written");
-        let now = Instant::now();
-        waits.push(now - ready);
-        if now >= window_end && waits.len() >= PROBES_MIN {
-            // The median: of each batch of sockets the runtime runs the last one first, so that the shortest
-            // wait is often that of who was lucky.
-            waits.sort_unstable();
-            admission.turn(waits[waits.len() / 2]);
-            window_end = now + WINDOW;
-            waits.clear();
-        }
     }
 }
 
@@ -437,7 +393,7 @@ mod tests {
                 let all = (0..100).map(|_| admission.pass(class));
                 passed[class as usize] = all.filter(Result::is_ok).count();
             }
-            admission.turn(wait);
+            admission.turn(wait, WINDOW);
         }
         passed
     }

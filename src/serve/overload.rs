@@ -1,8 +1,8 @@
 //! How much of what comes is let in: as much as is worked on without standing in a queue.
 //!
-//! The sign of overload is how long a socket that is ready waits for its turn ([`Controller::turn`] is told
-//! the usual wait of a window: a burst passes within it, a queue that stands does not; Nichols and
-//! Jacobson, "Controlling Queue Delay", 2012, take the shortest). What follows is AIMD on a budget of requests per window,
+//! The sign of overload is how long a request that is ready waits for its turn (see `super::probe`).
+//! [`Controller::turn`] is told the usual wait of a window: a burst passes within it, a queue that stands does
+//! not (Nichols and Jacobson, "Controlling Queue Delay", 2012, take the shortest). What follows is AIMD on a budget of requests per window,
 //! spent on the most important classes first, as in WeChat's DAGOR (Zhou et al., "Overload Control for Scaling
 //! WeChat Microservices", 2018). The cut is by the ratio of target to wait, within bounds, as the
 //! gradient of Netflix's concurrency-limits is, so that ten times too much is tamed in some windows.
@@ -50,7 +50,7 @@ pub(super) struct Window {
     pub offered: [u64; Class::ALL.len()],
     /// Those that were let in.
     pub admitted: u64,
-    /// The usual wait of a ready socket, in microseconds.
+    /// The usual wait of a ready request, in microseconds.
     pub wait_us: u64,
 }
 

@@ -14,13 +14,22 @@ use super::tally::total;
 const BASE: f64 = 0.9;
 /// Callers do not queue for each other's connections: there are as many as a crowd has.
 const CONNECTIONS: u32 = 4_096;
+/// Shares of refusals that differ by less than this say nothing about what one costs.
+const APART: f64 = 0.2;
+/// A lesser overload before the real one, times the capacity: with two of them the processor time tells what a
+/// decision costs there, which is not what it costs at the base, and what a refusal does.
+const LESSER: f64 = 2.0;
+/// Callers who find out what it can do: enough that it never waits for them, too few for a queue that it would
+/// refuse them for.
+const FEW: u32 = 8;
 /// How many times the base's p99 still counts as recovered.
 const RECOVERED: f64 = 2.0;
 
 /// Ask for many times what the server can do, and see what it still does.
 ///
-/// Measures capacity (or takes --capacity), then sends 0.9 of it, the overload, and 0.9 again. A request
-/// that finds no connection free is not sent and counts as `backlog full`: it is the generator's.
+/// Measures capacity (or takes --capacity), then sends 0.9 of it, twice as much as it, the overload, and 0.9
+/// again. A request that finds no connection free is not sent and counts as `backlog full`: it is the
+/// generator's.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: loadtest overload --offerd target/release/offerd --times 10 --pin-server 0 --pin 1"
@@ -66,7 +75,11 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
             let warm_up = Phase::warm_up(Pace::Saturate, shape.warm_up.0);
             let measured = Phase::new("capacity", Pace::Saturate, args.lasts.0);
             let plan = plan(vec![warm_up, measured]);
-            let load = shape.load(&args.target, &subject, &cast, plan, "capacity")?;
+            let few = Shape {
+                connections: Some(FEW),
+                ..shape.clone()
+            };
+            let load = few.load(&args.target, &subject, &cast, plan, "capacity")?;
             report.take(&load, 1).await?.phases[1].goodput()
         }
     };
@@ -77,6 +90,7 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
     let phases = vec![
         Phase::warm_up(base, shape.warm_up.0),
         Phase::new("base", base, args.lasts.0),
+        Phase::new("lesser", Pace::PerSecond(capacity * LESSER), args.lasts.0),
         Phase::new(
             "overload",
             Pace::PerSecond(capacity * args.times),
@@ -114,7 +128,9 @@ fn find_out(
 ) -> anyhow::Result<()> {
     let phase = |name: &str| run.phase(name).context("the plan has it");
     let (base, over, after) = (phase("base")?, phase("overload")?, phase("recovery")?);
-    let p99 = |phase: &Found| phase.latency().us(0.99);
+    // From the moment of sending: nobody waits for another one's connection here, so that what lies between
+    // the intended moment and that one is the generator's own lateness, which an overload is apt to bring.
+    let p99 = |phase: &Found| phase.counts.service.us(0.99);
     let not_sent = |phase: &Found| {
         phase
             .counts
@@ -142,21 +158,21 @@ fn find_out(
         "overload: refusals p99, ms",
         over.counts.refusals.us(0.99) / 1e3,
     );
-    if let (Some(decision), Some(all)) = (base.cpu_us, over.cpu_us) {
-        let refused = total(&over.counts.refused) as f64;
-        let spent = all * decided as f64 - decision * over.counts.answered as f64;
-        if refused > 0.0 {
-            tell(
-                "overload: processor time of a refusal / decision",
-                spent.max(0.0) / refused / decision,
-            );
-        }
+    if let (Some(decision), Some(refusal)) = (base.cpu_us, refusal_us(phase("lesser")?, over)) {
+        tell(
+            "overload: processor time of a refusal / decision",
+            refusal / decision,
+        );
     }
+    tell(
+        "overload: generator late, p99, ms",
+        over.counts.lateness.us(0.99) / 1e3,
+    );
     let step = run.step_ms;
     let at = |ms: f64| (ms / step).round() as usize;
     let overload = run
         .timeline
-        .get(at(begins_ms[2])..at(begins_ms[3]))
+        .get(at(begins_ms[3])..at(begins_ms[4]))
         .unwrap_or_default();
     if let Some(first) = overload.iter().position(|point| point.refused > 0) {
         tell(
@@ -164,9 +180,10 @@ fn find_out(
             (first + 1) as f64 * step,
         );
     }
-    let later = run.timeline.get(at(begins_ms[3])..).unwrap_or_default();
+    let later = run.timeline.get(at(begins_ms[4])..).unwrap_or_default();
+    let calm_us = base.latency().us(0.99) * RECOVERED;
     let well = |point: &super::report::Point| {
-        point.refused == 0 && point.failed == 0 && point.p99_us as f64 <= p99(base) * RECOVERED
+        point.refused == 0 && point.failed == 0 && point.p99_us as f64 <= calm_us
     };
     let bad = later
         .iter()
@@ -184,4 +201,18 @@ fn find_out(
         ));
     }
     Ok(())
+}
+
+/// Processor time of a refusal: two overloads with different shares of refusals are two equations with it and
+/// a decision's in such times. None where the shares are too much alike to tell.
+fn refusal_us(lesser: &Found, over: &Found) -> Option<f64> {
+    let shares = |phase: &Found| {
+        let (answered, refused) = (phase.counts.answered, total(&phase.counts.refused));
+        let all = (answered + refused).max(1) as f64;
+        (answered as f64 / all, refused as f64 / all)
+    };
+    let ((a, r), (b, s)) = (shares(lesser), shares(over));
+    let apart = a * s - b * r;
+    let refusal = (a * over.cpu_us? - b * lesser.cpu_us?) / apart;
+    (apart > APART).then(|| refusal.max(0.0))
 }
