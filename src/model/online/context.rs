@@ -40,7 +40,7 @@ impl Context {
         self.products.clear();
         self.pairs.clear();
         let narrow = self.x.iter().filter(|(i, _)| usize::from(*i) < FULL_MAX);
-        let (count, last) = (narrow.clone().count(), narrow.clone().last());
+        let (count, last) = (narrow.clone().count(), narrow.clone().next_back());
         let width = last.map_or(0, |(i, _)| usize::from(*i) + 1);
         self.dense.resize(width, 0.0);
         for &(i, v) in narrow {
