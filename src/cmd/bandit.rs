@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::decide::explore::{Explorer, Policy};
-use crate::learn::bandit::{Played, Posterior, Stream, StreamError, play};
+use crate::learn::bandit::{Played, Stream, StreamError, play};
 use crate::learn::simulation::Interval;
 
 /// Play a stream, showing the learner only the reward of the action it drew.
@@ -27,9 +27,6 @@ pub struct Args {
     /// Who draws, as records name policies [default: the catalog's default].
     #[arg(long, value_name = "POLICY")]
     pub explorer: Option<Policy>,
-    /// Who learns: `refit`, or `layers` as the server does.
-    #[arg(long, value_name = "LEARNER", default_value_t)]
-    pub posterior: Posterior,
     /// How many seeds, 1 to 1000.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub seeds: u64,
@@ -70,7 +67,6 @@ pub enum Error {
 struct Figures {
     stream: String,
     explorer: String,
-    posterior: String,
     rows: usize,
     actions: usize,
     /// Mean reward of each seed, the first being seed 0.
@@ -97,13 +93,13 @@ pub fn run(args: &Args) -> Result<(), Error> {
     );
     let played: Vec<Played> = (0..args.seeds)
         .map(|seed| {
-            let played = play(&stream, &policy, args.posterior, (seed, rows), &|| {});
+            let played = play(&stream, &policy, (seed, rows), &|| {});
             bar.inc(played.rows as u64);
             played
         })
         .collect();
     bar.finish_and_clear();
-    let figures = Figures::new(&stream, (&policy, args.posterior), &played);
+    let figures = Figures::new(&stream, &policy, &played);
     let mut out = std::io::stdout().lock();
     if args.json {
         let json = serde_json::to_string(&figures).expect("figures are plain numbers");
@@ -130,18 +126,13 @@ fn read(path: &Path) -> Result<Stream, Error> {
 }
 
 impl Figures {
-    fn new(
-        stream: &Stream,
-        (policy, posterior): (&Policy, Posterior),
-        played: &[Played],
-    ) -> Figures {
+    fn new(stream: &Stream, policy: &Policy, played: &[Played]) -> Figures {
         let rewards: Vec<f64> = played.iter().map(|p| p.reward).collect();
         let rows: usize = played.iter().map(|p| p.rows).sum();
         let each = |total: Duration| total.as_secs_f64() * 1e6 / rows.max(1) as f64;
         Figures {
             stream: stream.name.clone(),
             explorer: policy.to_string(),
-            posterior: posterior.to_string(),
             rows: played.first().map_or(0, |p| p.rows),
             actions: stream.values.len(),
             reward: Interval::over(&rewards),
@@ -158,15 +149,11 @@ impl std::fmt::Display for Figures {
         let Figures {
             stream,
             explorer,
-            posterior,
             rows,
             actions,
             ..
         } = self;
-        writeln!(
-            f,
-            "{stream}: {rows} lines, {actions} actions, {explorer}, {posterior}"
-        )?;
+        writeln!(f, "{stream}: {rows} lines, {actions} actions, {explorer}")?;
         for (seed, reward) in self.rewards.iter().enumerate() {
             writeln!(f, "  seed {seed:<3} {reward:.4}")?;
         }

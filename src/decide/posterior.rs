@@ -1,7 +1,7 @@
 //! What has been learnt since the model was pushed, frozen for reading.
 //!
 //! The model's probability becomes log-odds; Platt's two numbers put them on the level of today; the terms of
-//! everybody, of the offer's class and of the offer add what is particular to them, with how sure that is. The prior, which answers where no model
+//! the offer's class and of the offer add what is particular to them, with how sure that is. The prior, which answers where no model
 //! does, is a base probability like any other and has layers of its own.
 //!
 //! A posterior is bound to one catalog and replaced every second or so without a new epoch: it has a version
@@ -9,13 +9,12 @@
 //! its record without the posterior of that second.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::inputs::View;
 use super::learning::{Learning, LearningKind};
 use super::snapshot::Catalog;
 use crate::domain::{OfferClass, OfferIx, Phase, PlacementIx, Request};
-use crate::model::online::{self, BayesLogistic, Feature, OnlinePlatt, logit};
+use crate::model::online::{self, Context, Feature, OnlinePlatt, Terms, logit};
 
 use super::condition::{Attr, Attributes, Key};
 
@@ -63,18 +62,16 @@ pub struct Layers {
     pub label: Box<str>,
     /// The model's level.
     pub platt: OnlinePlatt,
-    /// What everybody does with every offer.
-    pub everybody: Arc<BayesLogistic>,
-    /// How each class differs from that, by [`OfferClass`].
-    pub classes: Vec<Arc<BayesLogistic>>,
+    /// How each class differs from the model, by [`OfferClass`].
+    pub classes: Vec<Terms>,
     /// How each offer differs from its class, by [`OfferIx`].
-    pub offers: Vec<Arc<BayesLogistic>>,
+    pub offers: Vec<Terms>,
 }
 
 /// A posterior that is about to be asked about the candidates of one placement.
 pub(super) enum Asked<'p> {
-    /// The layers, and what those that offers share believe: everybody, and each class.
-    Learnt(&'p Layers, f64, [online::Belief; OfferClass::ALL.len()]),
+    /// The layers, and what each class believes.
+    Learnt(&'p Layers, [online::Belief; OfferClass::ALL.len()]),
     Nothing,
     Recorded(&'p HashMap<(u8, OfferIx), Belief>, u8),
 }
@@ -106,7 +103,7 @@ impl Posterior {
         request: &Request<'_>,
         view: &View<'_>,
         (ask, placement): (u8, PlacementIx),
-        x: &mut Vec<Feature>,
+        x: &mut Context,
     ) -> Asked<'_> {
         match &self.source {
             Source::Recorded(beliefs) => Asked::Recorded(beliefs, ask),
@@ -114,13 +111,12 @@ impl Posterior {
                 let Some(layers) = learnt.layers.iter().find(|l| *l.label == *label) else {
                     return Asked::Nothing;
                 };
-                learnt.columns.fill(request, view, placement, x);
-                let everybody = layers.everybody.believe(x, 0.0).mean;
+                x.fill(|x| learnt.columns.fill(request, view, placement, x));
                 let mut classes = [NOTHING; OfferClass::ALL.len()];
                 for (belief, class) in classes.iter_mut().zip(&layers.classes) {
                     *belief = class.believe(x, 0.0);
                 }
-                Asked::Learnt(layers, everybody, classes)
+                Asked::Learnt(layers, classes)
             }
         }
     }
@@ -129,14 +125,9 @@ impl Posterior {
 impl Asked<'_> {
     /// What is believed about an offer of that class whose base probability is `base`.
     ///
-    /// The deviation is that of the class and the offer: what everybody does with every offer says nothing about
-    /// which is best, so an explorer has nothing to gain from doubts about it.
-    pub fn believe(
-        &self,
-        (offer, class): (OfferIx, OfferClass),
-        base: f64,
-        x: &[Feature],
-    ) -> Belief {
+    /// The deviation is that of the class and the offer: what the level is says nothing about which offer is
+    /// best, so an explorer has nothing to gain from doubts about it.
+    pub fn believe(&self, (offer, class): (OfferIx, OfferClass), base: f64, x: &Context) -> Belief {
         let as_it_is = Belief {
             probability: base,
             spread: 0.0,
@@ -146,14 +137,10 @@ impl Asked<'_> {
                 beliefs.get(&(*ask, offer)).copied().unwrap_or(as_it_is)
             }
             Asked::Nothing => as_it_is,
-            Asked::Learnt(layers, everybody, classes) => {
-                let class = classes[class as usize];
-                let offset = layers.platt.logit(logit(base)) + everybody + class.mean;
-                let own = layers.offers[offer.0 as usize].believe(x, offset);
-                let belief = online::Belief {
-                    deviation: own.deviation.hypot(class.deviation),
-                    ..own
-                };
+            Asked::Learnt(layers, classes) => {
+                let level = layers.platt.logit(logit(base));
+                let own = &layers.offers[offer.0 as usize];
+                let belief = classes[class as usize].and(own, x, level);
                 Belief {
                     probability: belief.probability(),
                     spread: belief.spread(),

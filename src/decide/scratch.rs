@@ -4,7 +4,7 @@ use super::inputs::{Clock, bind_slots};
 use super::score::Asking;
 use super::snapshot::{LiveModel, Set, Snapshot};
 use crate::domain::{Decision, Facts, Request};
-use crate::model::online::Feature;
+use crate::model::online::Context;
 
 /// One worker's buffers. Holds nothing that outlives a decision but capacity.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub struct Scratch {
     /// Which runners they are.
     pub(super) competing: Vec<u32>,
     /// What the posterior is asked: the features that all candidates share.
-    pub(super) shared: Vec<Feature>,
+    pub(super) shared: Context,
     /// What the scorer is asked and answers.
     pub(super) asking: Asking,
 }

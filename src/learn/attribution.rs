@@ -53,6 +53,8 @@ pub enum Lesson<'a> {
         label: f64,
         /// How many times it counts.
         weight: f64,
+        /// By which a correction finds it again: [`Showing::lesson`]. 0 for the extra failure of a dismissal, which stands.
+        number: u64,
     },
     /// Its label changed by so much after it was learnt.
     Correct {
@@ -99,6 +101,8 @@ pub struct Showing {
     happened: u16,
     /// How long after being seen its greatest success arrived, by the journal's clock.
     success_after: Option<i64>,
+    /// The number of its lesson, from 1 on; 0 before.
+    pub lesson: u64,
     /// The label that was learnt, and whether the extra failure of a dismissal was.
     learnt: Option<(f64, bool)>,
     /// When something is to be done with it.
@@ -246,6 +250,7 @@ impl Attribution {
             seen: None,
             happened: 0,
             success_after: None,
+            lesson: 0,
             learnt: None,
             timer,
         };
@@ -378,6 +383,7 @@ impl Attribution {
                 showing,
                 label: 0.0,
                 weight: dismissed,
+                number: 0,
             });
         }
         if event == EventType::Conversion {
@@ -407,10 +413,12 @@ impl Attribution {
             (Some((_, seen_at)), None) => {
                 let (label, dismissed) = (terms.label(&showing), terms.dismissal(&showing));
                 self.counts.learnt += 1;
+                showing.lesson = self.counts.learnt;
                 teach(Lesson::Learn {
                     showing: &showing,
                     label,
                     weight: 1.0,
+                    number: showing.lesson,
                 });
                 if dismissed > 0.0 {
                     self.counts.dismissed += 1;
@@ -418,6 +426,7 @@ impl Attribution {
                         showing: &showing,
                         label: 0.0,
                         weight: dismissed,
+                        number: 0,
                     });
                 }
                 showing.learnt = Some((label, dismissed > 0.0));

@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 use offerd::learn::simulation::{
     Base, Customers, Labels, Plan, Policy, Pushed, Setup, Study, World, picture, play, study,
 };
+use offerd::model::online::Context;
 use serde_json::Value;
 
 fn policy(name: &str) -> Policy {
@@ -124,7 +125,7 @@ fn a_pushed_model_ranks_better_than_chance_and_knows_no_offer_by_name() {
     let (model, uniform) = (model.all.share(), uniform.all.share());
     assert!(model > 1.15 * uniform, "{model} after {uniform}");
     // An offer that it has never seen gets what its class and price say, and that is a number.
-    let x = [(0, 1.0)];
+    let x = Context::of(&[(0, 1.0)]);
     assert!((0..12).all(|offer| pushed.logit(&world, offer, &x).is_finite()));
 }
 

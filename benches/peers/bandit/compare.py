@@ -15,9 +15,8 @@ ROWS = {"bank": 8000, "letter": 8000}
 EVENTS = 2000
 
 
-def offerd(binary, path, seeds, rows, posterior="refit"):
-    command = [binary, "bandit", str(path), "--seeds", str(seeds), "--max-rows", str(rows)]
-    command += ["--posterior", posterior, "--json"]
+def offerd(binary, path, seeds, rows):
+    command = [binary, "bandit", str(path), "--seeds", str(seeds), "--max-rows", str(rows), "--json"]
     figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return figures["rewards"], figures["decide_us"], figures["learn_us"]
 
@@ -70,13 +69,11 @@ def costs(args):
     with tempfile.TemporaryDirectory() as folder:
         paths = [made_up(Path(folder), actions, EVENTS) for actions in (8, 50)]
         found = [offerd(args.offerd, path, 1, EVENTS)[1:] for path in paths]
-        layers = [offerd(args.offerd, path, 1, EVENTS, "layers")[1:] for path in paths]
-        for name, own in [("offerd", found), ("offerd, the server's layers", layers)]:
-            print(f"| {name} | {' | '.join('{:.1f} + {:.1f}'.format(*times) for times in own)} |")
+        print(f"| offerd | {' | '.join('{:.1f} + {:.1f}'.format(*times) for times in found)} |")
         for name in ["VW squarecb", "MABWiser LinUCB .1"]:
             times = [peer(PEERS[name], Stream(path), 1, EVENTS)[1:] for path in paths]
-            factors = [(sum(t) / sum(a), sum(t) / sum(b)) for t, a, b in zip(times, found, layers)]
-            cells = ["{:.1f} + {:.1f} ({:.1f} x, {:.1f} x)".format(*t, *f) for t, f in zip(times, factors)]
+            factors = [sum(t) / sum(own) for t, own in zip(times, found)]
+            cells = ["{:.1f} + {:.1f} ({:.1f} x)".format(*t, f) for t, f in zip(times, factors)]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

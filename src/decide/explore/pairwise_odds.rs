@@ -55,14 +55,11 @@ impl Rival {
         if !(score > 0.0 && needed < 1.0) {
             return 0.0;
         }
-        let gap = log_odds(needed) - log_odds(p);
-        let deviation = (alpha * arms.deviation(i)).hypot(self.deviation);
+        // What its log-odds would have to gain: those of the one probability less those of the other.
+        let gap = (needed * (1.0 - p) / (p * (1.0 - needed))).ln();
+        let own = alpha * arms.deviation(i);
+        let deviation = (own * own + self.deviation * self.deviation).sqrt();
         // Two that nobody is unsure of: 0 behind is a draw above, anything else is lost.
         normal::below(-gap / deviation.max(f64::MIN_POSITIVE)).min(0.5)
     }
-}
-
-/// The log-odds of a probability within (0, 1).
-fn log_odds(p: f64) -> f64 {
-    (p / (1.0 - p)).ln()
 }

@@ -5,19 +5,17 @@
 //! other. The mean of what it earned, over one pass, is what counts: exploring costs, and pays. The same decide path
 //! draws as in the server: the same odds, the same hash.
 
-mod posterior;
 mod stream;
 
 use std::time::{Duration, Instant};
 
-use posterior::Learner;
-pub use posterior::Posterior;
 pub use stream::{Stream, StreamError};
 
 use super::Dice;
 use crate::decide::explore::{Arms, Policy};
 use crate::decide::{pick, uniform};
 use crate::domain::DecisionId;
+use crate::model::online::{Context, Feature, Layers, Memory, Row};
 
 /// One pass over a stream.
 #[derive(Clone, Debug)]
@@ -39,13 +37,12 @@ pub struct Played {
 pub fn play(
     stream: &Stream,
     policy: &Policy,
-    posterior: Posterior,
     (seed, rows_max): (u64, usize),
     tick: &dyn Fn(),
 ) -> Played {
     let mut order = order(stream, seed);
     order.truncate(rows_max);
-    let mut player = Player::new(stream, *policy, posterior, seed);
+    let mut player = Player::new(stream, *policy, seed);
     let mut played = Played {
         rows: order.len(),
         reward: 0.0,
@@ -58,7 +55,7 @@ pub fn play(
         let start = Instant::now();
         let action = player.decide(&line.x, t);
         let decided = Instant::now();
-        player.learn(&line.x, action, line.rewards[action]);
+        player.learn(action, line.rewards[action]);
         played.learning += decided.elapsed();
         played.deciding += decided - start;
         played.reward += line.rewards[action];
@@ -83,7 +80,9 @@ fn order(stream: &Stream, seed: u64) -> Vec<usize> {
 struct Player<'s> {
     stream: &'s Stream,
     policy: Policy,
-    learner: Learner,
+    layers: Layers,
+    memory: Memory,
+    x: Context,
     salt: u64,
     /// Successes and failures so far: no model is pushed, so their log-odds are the base.
     outcomes: [f64; 2],
@@ -94,12 +93,15 @@ struct Player<'s> {
 }
 
 impl<'s> Player<'s> {
-    fn new(stream: &'s Stream, policy: Policy, posterior: Posterior, seed: u64) -> Player<'s> {
+    fn new(stream: &'s Stream, policy: Policy, seed: u64) -> Player<'s> {
         let actions = stream.values.len();
         Player {
             stream,
             policy,
-            learner: Learner::new(posterior, actions, stream.width),
+            // Nothing is known of which actions are alike: they have no classes.
+            layers: Layers::new(0, stream.width),
+            memory: Memory::default(),
+            x: Context::default(),
             // Of its own, so that the order of the lines says nothing about the draws.
             salt: Dice::new(!seed).bits(),
             // Half of one each: nobody knows the rate yet.
@@ -115,13 +117,16 @@ impl<'s> Player<'s> {
         (self.outcomes[1] / self.outcomes[0]).ln()
     }
 
-    fn decide(&mut self, x: &[(u16, f64)], t: usize) -> usize {
-        let base = self.base();
+    fn decide(&mut self, x: &[Feature], t: usize) -> usize {
+        self.x.fill(|features| features.extend_from_slice(x));
+        let level = self.layers.platt.logit(self.base());
+        let new = self.layers.newcomer(self.stream.width);
         self.scores.clear();
         self.probabilities.clear();
         self.spreads.clear();
         for (arm, value) in self.stream.values.iter().enumerate() {
-            let belief = self.learner.believe(arm, x, base);
+            let own = self.layers.offers.get(&(arm as u64)).unwrap_or(&new);
+            let belief = own.believe(&self.x, level);
             self.scores.push(belief.probability() * value);
             self.probabilities.push(belief.probability());
             self.spreads.push(belief.spread());
@@ -137,10 +142,17 @@ impl<'s> Player<'s> {
     }
 
     /// The reward as a part of the action's value is how far it was a success.
-    fn learn(&mut self, x: &[(u16, f64)], action: usize, reward: f64) {
+    fn learn(&mut self, action: usize, reward: f64) {
         let y = (reward / self.stream.values[action]).clamp(0.0, 1.0);
         let base = self.base();
-        self.learner.learn(action, x, base, y);
+        let row = Row {
+            number: 0,
+            offer: action as u64,
+            class: 0,
+            base,
+            x: &self.x,
+        };
+        (self.layers).learn(&mut self.memory, &row, (y, 1.0), self.stream.width);
         self.outcomes[0] += 1.0 - y;
         self.outcomes[1] += y;
     }
@@ -162,19 +174,13 @@ mod tests {
     }
 
     fn reward(policy: impl Into<Policy>, seed: u64) -> f64 {
-        reward_of(Posterior::Refit, policy, seed)
-    }
-
-    fn reward_of(posterior: Posterior, policy: impl Into<Policy>, seed: u64) -> f64 {
-        play(&stream(400), &policy.into(), posterior, (seed, 400), &|| {}).reward
+        play(&stream(400), &policy.into(), (seed, 400), &|| {}).reward
     }
 
     #[test]
     fn it_learns_what_pays() {
         for seed in 0..3 {
             assert!(reward(Explorer::DEFAULT, seed) > 0.9);
-            let layers = reward_of(Posterior::Layers, Explorer::DEFAULT, seed);
-            assert!(layers > 0.9, "{layers}");
             let chance = reward(Explorer::Uniform, seed);
             assert!((chance - 1.0 / 3.0).abs() < 0.1, "{chance}");
         }

@@ -1,13 +1,10 @@
 //! What has been learnt, bound to a catalog: offers by their places in it, columns by where its requests
 //! have them.
 
-use std::sync::Arc;
-
 use super::Learnt;
-use super::layers::{Layers, Terms};
+use super::layers::Layers;
 use crate::decide::posterior::{self, PRIOR, Posterior};
 use crate::decide::snapshot::Catalog;
-use crate::model::online::layers::Prior;
 
 /// The posterior of a catalog, for the models of these labels and the offers' priors.
 #[must_use]
@@ -29,16 +26,15 @@ pub fn bind(learnt: &Learnt, catalog: &Catalog, labels: &[&str]) -> Posterior {
 
 fn layers(from: &Layers, catalog: &Catalog, width: usize) -> posterior::Layers {
     // What an offer that nothing is known of has, made once.
-    let new = Terms::new(width, Prior::OFFER).0;
+    let new = from.terms.newcomer(width);
     let terms = catalog.offers.iter().map(|offer| {
-        let own = from.offers.get(&offer.hash.0);
-        own.map_or_else(|| Arc::clone(&new), |own| Arc::clone(&own.0))
+        let own = from.terms.offers.get(&offer.hash.0);
+        own.unwrap_or(&new).clone()
     });
     posterior::Layers {
         label: from.label.as_str().into(),
-        platt: from.platt.clone(),
-        everybody: Arc::clone(&from.everybody.0),
-        classes: from.classes.iter().map(|c| Arc::clone(&c.0)).collect(),
+        platt: from.terms.platt.clone(),
+        classes: from.terms.classes.clone(),
         offers: terms.collect(),
     }
 }

@@ -24,7 +24,7 @@ use super::attribution::{Attribution, Lesson, Limits, Showing};
 use crate::decide::snapshot::Catalog;
 use crate::domain::{Entry, OfferClass};
 use crate::journal::Position;
-use crate::model::online::Feature;
+use crate::model::online::{Context, Row};
 
 pub use bind::bind;
 pub use curve::{Curve, Point};
@@ -34,7 +34,7 @@ pub use saved::{Saved, digest};
 pub use space::Space;
 
 use hear::Bound;
-use layers::Row;
+use layers::Memories;
 
 /// Finds a catalog by its digest.
 pub type Find = Box<dyn FnMut(&str) -> Option<Arc<Catalog>> + Send>;
@@ -53,6 +53,7 @@ pub struct State {
     /// Models by the numbers that showings have.
     labels: Vec<String>,
     models: Models,
+    memories: Memories,
     attribution: Attribution,
     curve: Curve,
     heard: Heard,
@@ -117,7 +118,7 @@ pub struct Learner {
     limits: Limits,
     find: Find,
     catalogs: HashMap<String, Option<Bound>>,
-    x: Vec<Feature>,
+    x: Context,
 }
 
 impl Learner {
@@ -129,7 +130,7 @@ impl Learner {
             limits,
             find,
             catalogs: HashMap::new(),
-            x: Vec::new(),
+            x: Context::default(),
         }
     }
 
@@ -196,6 +197,7 @@ impl Learner {
         let State {
             attribution,
             models,
+            memories,
             curve,
             labels,
             space,
@@ -207,20 +209,19 @@ impl Learner {
                 showing,
                 label,
                 weight,
+                number,
             } => {
-                for (model, row) in rows(showing, labels, x) {
-                    models.of(model, width).learn(&row, label, weight, width);
+                for (model, row) in rows(showing, number, labels, x) {
+                    models.learn(memories, (model, &row), (label, weight), width);
                 }
                 // The extra failure of a dismissal is no showing of its own.
-                if weight == 1.0 {
+                if number > 0 {
                     curve.learn(f64::from(showing.believed), showing.base, label);
                 }
             }
             Lesson::Correct { showing, change } => {
-                for (model, row) in rows(showing, labels, x) {
-                    if let Some(layers) = models.again(model) {
-                        layers.correct(&row, change, width);
-                    }
+                for (model, row) in rows(showing, showing.lesson, labels, x) {
+                    models.correct(memories, (model, &row), change, width);
                 }
                 curve.correct(f64::from(showing.believed), showing.base, change);
             }
@@ -231,17 +232,19 @@ impl Learner {
 /// What a showing tells about the model that scored it, and about the shadow beside it.
 fn rows<'a>(
     showing: &'a Showing,
+    number: u64,
     labels: &'a [String],
-    x: &'a mut Vec<Feature>,
+    x: &'a mut Context,
 ) -> impl Iterator<Item = (&'a str, Row<'a>)> {
-    x.clear();
-    x.extend(showing.features.iter().map(|&(i, v)| (i, f64::from(v))));
+    let features = showing.features.iter();
+    x.fill(|x| x.extend(features.map(|&(i, v)| (i, f64::from(v)))));
     let x = &*x;
     let all = std::iter::once((showing.model, showing.base)).chain(showing.shadow);
     all.filter_map(move |(model, base)| {
         let row = Row {
+            number,
             offer: showing.offer,
-            class: showing.class,
+            class: usize::from(showing.class),
             base,
             x,
         };

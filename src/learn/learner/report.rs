@@ -128,7 +128,9 @@ impl Learner {
             positions: state.positions.clone(),
             until_ms: state.now,
             columns: state.space.width(),
-            models: layers.map(|l| (l.label.clone(), l.offers.len())).collect(),
+            models: layers
+                .map(|l| (l.label.clone(), l.terms.offers.len()))
+                .collect(),
             remembered: state.attribution.remembered(),
             decisions: state.heard.clone(),
             events: state.attribution.counts.clone(),

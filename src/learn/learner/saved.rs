@@ -12,7 +12,7 @@ use crate::journal::disk::Disk;
 const NAME: &str = "state";
 const UNFINISHED: &str = "state.tmp";
 /// Of the form of the file and of everything in it. Another release's is not read: the journal is.
-const MAGIC: &[u8; 16] = b"offerd learner 2";
+const MAGIC: &[u8; 16] = b"offerd learner 3";
 /// Magic, length and checksum.
 const HEAD: usize = 16 + 8 + 4;
 

@@ -11,7 +11,7 @@ use crate::domain::OfferClass;
 use crate::learn::Dice;
 use crate::learn::dataset::Value;
 use crate::learn::simulate::Simulator;
-use crate::model::online::{BayesLogistic, Feature};
+use crate::model::online::{BayesLogistic, Context, Feature};
 
 /// Product lines: what the offers of one class have in common.
 pub const LINES: usize = 8;
@@ -211,18 +211,25 @@ fn encode(months: &[f64], columns: &[Vec<&str>]) -> (Vec<Vec<Feature>>, u16) {
 
 /// The chance of each customer to be one of those who have it.
 fn chances(features: &[Vec<Feature>], width: u16, has: impl Iterator<Item = bool>) -> Vec<f64> {
-    let with_intercept = |x: &Vec<Feature>| {
-        let mut x = x.clone();
-        x.push((width, 1.0));
-        x
+    let mut context = Context::default();
+    let mut with_intercept = |x: &[Feature], see: &mut dyn FnMut(&Context)| {
+        context.fill(|features| {
+            features.extend_from_slice(x);
+            features.push((width, 1.0));
+        });
+        see(&context);
     };
-    let rows: Vec<Vec<Feature>> = features.iter().map(with_intercept).collect();
     let mut fit = BayesLogistic::new(usize::from(width) + 1, 0.01);
-    for (x, has) in rows.iter().zip(has) {
-        fit.learn(x, 0.0, f64::from(u8::from(has)), 1.0);
+    for (x, has) in features.iter().zip(has) {
+        with_intercept(x, &mut |x| {
+            fit.learn(x, 0.0, f64::from(u8::from(has)), 1.0);
+        });
     }
-    let chance = rows.iter().map(|x| fit.believe(x, 0.0).probability());
-    chance.collect()
+    let mut chances = Vec::with_capacity(features.len());
+    for x in features {
+        with_intercept(x, &mut |x| chances.push(fit.believe(x, 0.0).probability()));
+    }
+    chances
 }
 
 /// Each line's chances over their mean, sharpened.

@@ -1,16 +1,14 @@
-//! A learner of one world: the layers of [`crate::model::online`] as the server stacks them.
+//! A learner of one world: the server's [`Layers`], and what they lie over.
 //!
-//! The base model's log-odds go through Platt's two numbers, and over them lie the terms of everybody, of the
-//! offer's class and of the offer. What it is told comes through [`Learner::learn`] and [`Learner::flip`]; what it
-//! believes goes to an explorer of [`crate::decide::explore`].
+//! What it is told comes through [`Learner::learn`] and [`Learner::flip`]; what it believes goes to an explorer of
+//! [`crate::decide::explore`].
 
 use super::customers::{Customers, LINES};
 use super::pushed::Pushed;
 use super::visits::{Look, MINUTE_MS};
 use super::world::World;
 use crate::domain::Phase;
-use crate::model::online::layers::{self, Prior};
-use crate::model::online::{BayesLogistic, Belief, Feature, OnlinePlatt, logit};
+use crate::model::online::{Belief, Context, Feature, Layers, Memory, Row, layers, logit};
 
 /// What answers before anything was learnt.
 #[derive(Clone, Debug)]
@@ -27,7 +25,7 @@ const PRIOR: f64 = 0.018;
 impl Base {
     /// Its log-odds of an offer; `x` are `features`.
     #[must_use]
-    pub fn logit(&self, world: &World, offer: usize, x: &[Feature]) -> f64 {
+    pub fn logit(&self, world: &World, offer: usize, x: &Context) -> f64 {
         match self {
             Base::Prior => logit(PRIOR),
             Base::Pushed(model) => model.logit(world, offer, x),
@@ -40,10 +38,9 @@ impl Base {
 pub struct Learner<'w> {
     world: &'w World,
     base: &'w Base,
-    platt: OnlinePlatt,
-    everybody: BayesLogistic,
-    classes: Vec<BayesLogistic>,
-    offers: Vec<BayesLogistic>,
+    width: usize,
+    layers: Layers,
+    memory: Memory,
     loosened_ms: u64,
 }
 
@@ -54,69 +51,64 @@ impl<'w> Learner<'w> {
     /// One that was told nothing.
     #[must_use]
     pub fn new(world: &'w World, customers: &Customers, base: &'w Base) -> Learner<'w> {
-        let d = width(customers);
+        let width = width(customers);
         Learner {
             world,
             base,
-            platt: OnlinePlatt::default(),
-            everybody: Prior::EVERYBODY.start(d),
-            classes: vec![Prior::CLASS.start(d); LINES],
-            offers: vec![Prior::OFFER.start(d); world.offers.len()],
+            width,
+            layers: Layers::new(LINES, width),
+            memory: Memory::default(),
             loosened_ms: 0,
         }
     }
 
-    /// What is believed of each of the `offers` at a look, into `beliefs`. Deviations are of what tells offers
-    /// apart: what everybody does is nothing to explore.
-    pub fn believe(&self, x: &[Feature], offers: &[usize], beliefs: &mut Vec<Belief>) {
-        let everybody = self.everybody.believe(x, 0.0).mean;
-        let classes = self.classes.iter().map(|class| class.believe(x, 0.0));
+    /// What is believed of each of the `offers` at a look, into `beliefs`.
+    pub fn believe(&self, x: &Context, offers: &[usize], beliefs: &mut Vec<Belief>) {
+        let classes = self
+            .layers
+            .classes
+            .iter()
+            .map(|class| class.believe(x, 0.0));
         let classes: Vec<Belief> = classes.collect();
+        let new = self.layers.newcomer(self.width);
         beliefs.clear();
         beliefs.extend(offers.iter().map(|&offer| {
             let class = classes[self.world.offers[offer].line];
-            let base = self.platt.logit(self.base.logit(self.world, offer, x));
-            let own = self.offers[offer].believe(x, base + everybody + class.mean);
-            Belief {
-                mean: own.mean,
-                deviation: own.deviation.hypot(class.deviation),
-            }
+            let level = self.base.logit(self.world, offer, x);
+            let own = self.layers.offers.get(&(offer as u64)).unwrap_or(&new);
+            class.and(own, x, self.layers.platt.logit(level))
         }));
     }
 
-    /// Learns how a showing turned out.
-    pub fn learn(&mut self, x: &[Feature], offer: usize, success: bool) {
-        let z = self.base.logit(self.world, offer, x);
-        let offset = self.platt.logit(z);
+    /// Learns how the showing of that number, which is not 0, turned out.
+    pub fn learn(&mut self, number: u64, x: &Context, offer: usize, success: bool) {
+        let row = self.row(number, x, offer);
         let y = f64::from(u8::from(success));
-        layers::learn(&mut self.layers(offer), x, offset, y, 1.0);
-        self.platt.learn(z, y, 1.0);
+        (self.layers).learn(&mut self.memory, &row, (y, 1.0), self.width);
     }
 
     /// Learns that a showing learnt as a failure is a success.
-    pub fn flip(&mut self, x: &[Feature], offer: usize) {
-        let z = self.base.logit(self.world, offer, x);
-        layers::correct(&mut self.layers(offer), x, 1.0);
-        self.platt.correct(z, 1.0);
+    pub fn flip(&mut self, number: u64, x: &Context, offer: usize) {
+        let row = self.row(number, x, offer);
+        (self.layers).correct(&mut self.memory, &row, 1.0, self.width);
+    }
+
+    fn row<'x>(&self, number: u64, x: &'x Context, offer: usize) -> Row<'x> {
+        Row {
+            number,
+            offer: offer as u64,
+            class: self.world.offers[offer].line,
+            base: self.base.logit(self.world, offer, x),
+            x,
+        }
     }
 
     /// Lets time pass.
     pub fn pass(&mut self, now_ms: u64) {
         while self.loosened_ms + LOOSEN_MS <= now_ms {
             self.loosened_ms += LOOSEN_MS;
-            for class in &mut self.classes {
-                class.loosen(0, layers::drift(LOOSEN_MS));
-            }
+            self.layers.loosen(layers::drift(LOOSEN_MS));
         }
-    }
-
-    fn layers(&mut self, offer: usize) -> [&mut BayesLogistic; 3] {
-        let class = self.world.offers[offer].line;
-        [
-            &mut self.everybody,
-            &mut self.classes[class],
-            &mut self.offers[offer],
-        ]
     }
 }
 
@@ -129,9 +121,8 @@ pub fn width(customers: &Customers) -> usize {
     usize::from(PHASES + customers.width)
 }
 
-/// What every candidate of a look shares, into `x`: 1, the phase and the customer.
+/// Adds what every candidate of a look shares to `x`: 1, the phase and the customer.
 pub fn features(customers: &Customers, look: &Look, x: &mut Vec<Feature>) {
-    x.clear();
     x.push((0, 1.0));
     if look.phase != Phase::ALL[0] {
         x.push((look.phase as u16, 1.0));

@@ -14,7 +14,7 @@ use super::world::{SEASON, STARTS, World};
 use crate::decide::explore::{Arms, Explorer};
 use crate::learn::Dice;
 use crate::learn::ope::Weights;
-use crate::model::online::{Belief, sigmoid};
+use crate::model::online::{Belief, Context, sigmoid};
 
 /// What was earned, and what could have been.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -80,7 +80,7 @@ pub fn play(
     let mut tally = Tally::new(world);
     for (showing, look) in (0_u32..).zip(&world.looks) {
         while let Some((of, lesson)) = post.next(look.at_ms) {
-            player.told(&world.looks[of as usize], shown[of as usize], lesson);
+            player.told(of, shown[of as usize], lesson);
         }
         player.decide(look);
         let mut dice = Dice::new(look.seed);
@@ -118,7 +118,7 @@ struct Player<'w> {
     policy: Policy,
     pushed: &'w Base,
     learner: Learner<'w>,
-    x: Vec<(u16, f64)>,
+    x: Context,
     beliefs: Vec<Belief>,
     scores: Vec<f64>,
     probabilities: Vec<f64>,
@@ -143,7 +143,7 @@ impl<'w> Player<'w> {
             policy,
             pushed,
             learner: Learner::new(world, customers, base),
-            x: Vec::new(),
+            x: Context::default(),
             beliefs: Vec::new(),
             scores: Vec::new(),
             probabilities: Vec::new(),
@@ -154,14 +154,16 @@ impl<'w> Player<'w> {
         }
     }
 
-    fn told(&mut self, look: &Look, offer: u16, lesson: Lesson) {
+    fn told(&mut self, showing: u32, offer: u16, lesson: Lesson) {
         if let Policy::Learning(_) = self.policy {
-            features(self.customers, look, &mut self.x);
+            let look = &self.world.looks[showing as usize];
+            self.x.fill(|x| features(self.customers, look, x));
+            let number = u64::from(showing) + 1;
             let offer = usize::from(offer);
             match lesson {
-                Lesson::Failure => self.learner.learn(&self.x, offer, false),
-                Lesson::Success => self.learner.learn(&self.x, offer, true),
-                Lesson::Flip => self.learner.flip(&self.x, offer),
+                Lesson::Failure => self.learner.learn(number, &self.x, offer, false),
+                Lesson::Success => self.learner.learn(number, &self.x, offer, true),
+                Lesson::Flip => self.learner.flip(number, &self.x, offer),
             }
         }
     }
@@ -187,7 +189,7 @@ impl<'w> Player<'w> {
                 player.scores.resize(player.candidates.len(), 0.0);
             }),
             Policy::Model(explorer) => self.explore(explorer, |player| {
-                features(player.customers, look, &mut player.x);
+                player.x.fill(|x| features(player.customers, look, x));
                 for &offer in &player.candidates {
                     let z = player.pushed.logit(world, offer, &player.x);
                     player.probabilities.push(sigmoid(z));
@@ -197,7 +199,7 @@ impl<'w> Player<'w> {
             Policy::Learning(explorer) => {
                 self.learner.pass(look.at_ms);
                 self.explore(explorer, |player| {
-                    features(player.customers, look, &mut player.x);
+                    player.x.fill(|x| features(player.customers, look, x));
                     let (x, candidates) = (&player.x, &player.candidates);
                     player.learner.believe(x, candidates, &mut player.beliefs);
                     for (belief, &offer) in player.beliefs.iter().zip(&player.candidates) {

@@ -20,7 +20,7 @@ pub enum Policy {
 
 /// Every policy that has a name, and its name.
 const NAMED: &[(&str, Policy)] = &[
-    ("pairwise-odds", Policy::Learning(PAIRWISE_ODDS)),
+    ("pairwise-odds", Policy::Learning(Explorer::DEFAULT)),
     ("thompson", Policy::Learning(THOMPSON)),
     ("igw-budget", Policy::Learning(BUDGET)),
     ("igw", Policy::Learning(INVERSE_GAP)),
@@ -36,13 +36,10 @@ const NAMED: &[(&str, Policy)] = &[
 const EPSILON_GREEDY: Explorer = Explorer::EpsilonGreedy { epsilon: 0.05 };
 const GREEDY: Explorer = Explorer::Deterministic { floor: 0.0 };
 /// The floor that goes with a posterior: small, as beliefs see to exploring themselves.
-const FLOOR: f64 = 0.01;
-const PAIRWISE_ODDS: Explorer = Explorer::PairwiseOdds {
-    alpha: 0.35,
-    floor: FLOOR,
-};
+const FLOOR: f64 = 0.005;
+/// As the default, which is pairwise odds.
 const THOMPSON: Explorer = Explorer::Thompson {
-    alpha: 0.35,
+    alpha: 0.2,
     floor: FLOOR,
 };
 const BUDGET: Explorer = Explorer::InverseGapBudget {

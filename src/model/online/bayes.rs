@@ -9,6 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::context::Context;
+use super::packed;
 use super::{bounded, sigmoid};
 
 /// Up to so many features the whole covariance is kept: 50 KiB per offer and a few microseconds per row.
@@ -28,7 +30,7 @@ const NEAR: f64 = 1e-12;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BayesLogistic {
     mean: Vec<f64>,
-    /// Covariance of the weights: row after row, or only its diagonal.
+    /// Covariance of the weights: its lower triangle ([`packed`]), or only its diagonal.
     covariance: Vec<f64>,
 }
 
@@ -59,14 +61,7 @@ impl BayesLogistic {
     /// `d` weights around 0, each with variance `1 / prior_precision` (above 0).
     #[must_use]
     pub fn new(d: usize, prior_precision: f64) -> BayesLogistic {
-        BayesLogistic::with_mean(vec![0.0; d], prior_precision)
-    }
-
-    /// Weights around those of somebody alike, as unsure as new ones: how an offer starts from its class.
-    #[must_use]
-    pub fn with_mean(mean: Vec<f64>, prior_precision: f64) -> BayesLogistic {
-        let precisions = vec![prior_precision; mean.len()];
-        BayesLogistic::with_prior(mean, &precisions)
+        BayesLogistic::with_prior(vec![0.0; d], &vec![prior_precision; d])
     }
 
     /// Weights around `mean`, each with a precision (above 0) of its own.
@@ -76,9 +71,9 @@ impl BayesLogistic {
         assert_eq!(d, precisions.len(), "as many precisions as weights");
         let variances = precisions.iter().map(|p| 1.0 / p);
         let covariance = if d <= FULL_MAX {
-            let mut full = vec![0.0; d * d];
+            let mut full = vec![0.0; packed::len(d)];
             for (i, variance) in variances.enumerate() {
-                full[i * d + i] = variance;
+                full[packed::diagonal(i)] = variance;
             }
             full
         } else {
@@ -87,9 +82,9 @@ impl BayesLogistic {
         BayesLogistic { mean, covariance }
     }
 
-    /// A belief known in full: weights, and their covariance row after row.
+    /// A belief known in full: weights, and the lower triangle of their covariance.
     pub(super) fn of(mean: Vec<f64>, covariance: Vec<f64>) -> BayesLogistic {
-        debug_assert!(mean.len() <= FULL_MAX && covariance.len() == mean.len() * mean.len());
+        debug_assert!(mean.len() <= FULL_MAX && covariance.len() == packed::len(mean.len()));
         BayesLogistic { mean, covariance }
     }
 
@@ -102,14 +97,10 @@ impl BayesLogistic {
         }
         let mut wider = BayesLogistic::new(d, prior_precision);
         wider.mean[..had].copy_from_slice(&self.mean);
-        for i in 0..had {
-            if wider.is_full() {
-                wider.covariance[i * d..][..had]
-                    .copy_from_slice(&self.covariance[i * had..][..had]);
-            } else {
-                let diagonal = if self.is_full() { i * had + i } else { i };
-                wider.covariance[i] = self.covariance[diagonal];
-            }
+        if wider.is_full() {
+            wider.covariance[..packed::len(had)].copy_from_slice(&self.covariance);
+        } else {
+            (0..had).for_each(|i| wider.covariance[i] = self.covariance[self.diagonal(i)]);
         }
         *self = wider;
     }
@@ -128,7 +119,7 @@ impl BayesLogistic {
 
     /// What is believed where the features are `x` and everything else says `offset`.
     #[must_use]
-    pub fn believe(&self, x: &[Feature], offset: f64) -> Belief {
+    pub fn believe(&self, x: &Context, offset: f64) -> Belief {
         Belief {
             mean: bounded(offset + self.dot(x)),
             deviation: self.variance(x).max(0.0).sqrt(),
@@ -137,40 +128,16 @@ impl BayesLogistic {
 
     /// Learns that the outcome of `x` was `y`, in [0, 1], counting `weight` times.
     ///
-    /// Returns the probability believed before. A row that is not finite is not learnt from.
-    pub fn learn(&mut self, x: &[Feature], offset: f64, y: f64, weight: f64) -> f64 {
-        self.learn_at_least(x, offset, y, weight, 0.0)
-    }
-
-    /// The same, where a row says at least `curvature` about how sure the weights are.
-    pub(super) fn learn_at_least(
-        &mut self,
-        x: &[Feature],
-        offset: f64,
-        y: f64,
-        weight: f64,
-        curvature: f64,
-    ) -> f64 {
-        let before = offset + self.dot(x);
-        let p = sigmoid(bounded(before));
-        let gain = self.gain(x);
-        let q = self.along(x, &gain);
-        let sound = before.is_finite() && q.is_finite() && (0.0..=1.0).contains(&y);
-        if !(sound && weight.is_finite() && weight > 0.0) {
-            return p;
-        }
-        let (step, curve) = compromise(before, q, y, weight);
-        let curve = curve.max(weight * curvature);
-        self.shift(&gain, step);
-        self.narrow(&gain, curve / (1.0 + curve * q));
-        p
+    /// Whether it did: a row that is not finite is not learnt from.
+    pub fn learn(&mut self, x: &Context, offset: f64, y: f64, weight: f64) -> bool {
+        super::sum::learn(&mut [self], x, offset, (y, weight))
     }
 
     /// Takes back or adds a part of an outcome learnt before: `delta_y` is new minus old.
     ///
     /// A conversion that arrives after its showing was learnt as a failure is a `delta_y` of 1, a reversal
     /// one of -1. How sure the belief is does not depend on the outcome to first order, so it stays.
-    pub fn correct(&mut self, x: &[Feature], delta_y: f64) {
+    pub fn correct(&mut self, x: &Context, delta_y: f64) {
         let gain = self.gain(x);
         if delta_y.is_finite() && gain.iter().all(|g| g.is_finite()) {
             self.shift(&gain, delta_y);
@@ -182,104 +149,93 @@ impl BayesLogistic {
     /// What is not watched becomes unsure again at the speed at which the world changes, so that it is
     /// explored again; what is watched follows changes as fast as that.
     pub fn loosen(&mut self, i: u16, variance: f64) {
-        let (i, d) = (usize::from(i), self.mean.len());
-        if i < d && variance.is_finite() && variance >= 0.0 {
-            let at = if self.is_full() { i * d + i } else { i };
+        let i = usize::from(i);
+        if i < self.mean.len() && variance.is_finite() && variance >= 0.0 {
+            let at = self.diagonal(i);
             self.covariance[at] = (self.covariance[at] + variance).min(VARIANCE_MAX);
         }
     }
 
     /// `mean += by * gain`.
     pub(super) fn shift(&mut self, gain: &[f64], by: f64) {
-        for (mean, gain) in self.mean.iter_mut().zip(gain) {
-            *mean += by * gain;
-        }
-    }
-
-    /// Weights that are sums of those of `parts`, which are independent and equally wide.
-    pub(super) fn sum(parts: &[&BayesLogistic]) -> BayesLogistic {
-        let (first, rest) = parts.split_first().expect("a sum has parts");
-        let mut sum = (*first).clone();
-        for part in rest {
-            assert_eq!(sum.width(), part.width(), "layers are equally wide");
-            sum.shift(&part.mean, 1.0);
-            let both = sum.covariance.iter_mut().zip(&part.covariance);
-            both.for_each(|(c, more)| *c += more);
-        }
-        sum
+        packed::add(&mut self.mean, by, gain);
     }
 
     fn is_full(&self) -> bool {
         self.mean.len() <= FULL_MAX
     }
 
-    /// The named features that there are weights for.
-    fn known<'x>(&self, x: &'x [Feature]) -> impl Iterator<Item = (usize, f64)> + Clone + use<'x> {
-        let d = self.mean.len();
-        let index = x.iter().map(|&(i, v)| (usize::from(i), v));
-        index.filter(move |(i, _)| *i < d)
+    /// Where the variance of weight `i` is.
+    fn diagonal(&self, i: usize) -> usize {
+        if self.is_full() {
+            packed::diagonal(i)
+        } else {
+            i
+        }
     }
 
-    pub(super) fn dot(&self, x: &[Feature]) -> f64 {
-        self.known(x).map(|(i, v)| v * self.mean[i]).sum()
+    /// The named features that there are weights for.
+    fn known<'x>(&self, x: &'x Context) -> impl Iterator<Item = (usize, f64)> + Clone + use<'x> {
+        let d = self.mean.len();
+        let index = x.features().iter().map(|&(i, v)| (usize::from(i), v));
+        index.take_while(move |(i, _)| *i < d)
+    }
+
+    pub(super) fn dot(&self, x: &Context) -> f64 {
+        if self.is_full() {
+            packed::dot(&self.mean, x.dense())
+        } else {
+            self.known(x).map(|(i, v)| v * self.mean[i]).sum()
+        }
     }
 
     /// Variance of the row's log-odds.
-    pub(super) fn variance(&self, x: &[Feature]) -> f64 {
-        let d = self.mean.len();
-        if !self.is_full() {
-            return self.known(x).map(|(i, v)| v * v * self.covariance[i]).sum();
+    pub(super) fn variance(&self, x: &Context) -> f64 {
+        if self.is_full() {
+            x.quadratic(&self.covariance)
+        } else {
+            self.known(x).map(|(i, v)| v * v * self.covariance[i]).sum()
         }
-        let of = |(i, v): (usize, f64)| {
-            let row = &self.covariance[i * d..][..d];
-            v * self.known(x).map(|(j, w)| w * row[j]).sum::<f64>()
-        };
-        self.known(x).map(of).sum()
     }
 
     /// Covariance times the row: how a surprise moves each weight.
-    pub(super) fn gain(&self, x: &[Feature]) -> Vec<f64> {
+    pub(super) fn gain(&self, x: &Context) -> Vec<f64> {
         let d = self.mean.len();
         let mut gain = vec![0.0; d];
-        for (i, v) in self.known(x) {
-            if self.is_full() {
-                let row = &self.covariance[i * d..][..d];
-                for (gain, c) in gain.iter_mut().zip(row) {
-                    *gain += v * c;
-                }
-            } else {
+        if !self.is_full() {
+            for (i, v) in self.known(x) {
                 gain[i] += v * self.covariance[i];
             }
+            return gain;
+        }
+        let dense = &x.dense()[..d.min(x.dense().len())];
+        for (i, gain) in gain.iter_mut().enumerate() {
+            *gain = packed::dot(&self.covariance[packed::row(i)], dense);
+        }
+        for (i, v) in self.known(x) {
+            packed::add(&mut gain[..i], v, &self.covariance[packed::row(i)]);
         }
         gain
     }
 
-    pub(super) fn along(&self, x: &[Feature], gain: &[f64]) -> f64 {
+    pub(super) fn along(&self, x: &Context, gain: &[f64]) -> f64 {
         let q: f64 = self.known(x).map(|(i, v)| v * gain[i]).sum();
         q.max(0.0)
     }
 
-    /// `covariance -= by * gain * gain'`.
-    ///
-    /// Each entry is a product of two roots, which commute: the matrix stays symmetric to the bit, and
-    /// a diagonal that rounding pushed through 0 is put back to a hair above.
+    /// `covariance -= by * gain * gain'`; a diagonal that rounding pushed through 0 is put back to a hair above.
     pub(super) fn narrow(&mut self, gain: &[f64], by: f64) {
-        let root = by.sqrt();
-        let scaled: Vec<f64> = gain.iter().map(|g| root * g).collect();
-        let d = scaled.len();
         if self.is_full() {
-            for (i, &a) in scaled.iter().enumerate().filter(|(_, a)| **a != 0.0) {
-                let row = &mut self.covariance[i * d..][..d];
-                for (c, b) in row.iter_mut().zip(&scaled) {
-                    *c -= a * b;
-                }
+            for (i, g) in gain.iter().enumerate() {
+                let row = &mut self.covariance[packed::row(i)];
+                packed::add(row, -by * g, &gain[..=i]);
                 row[i] = row[i].max(VARIANCE_MIN);
             }
         } else {
             // The variance that each weight has in the exact answer: correlations are forgotten, not sureness
             // made up, as would be by adding up curvature as if the other weights were known.
-            for (c, a) in self.covariance.iter_mut().zip(&scaled) {
-                *c = (*c - a * a).max(VARIANCE_MIN);
+            for (c, g) in self.covariance.iter_mut().zip(gain) {
+                *c = (*c - by * g * g).max(VARIANCE_MIN);
             }
         }
     }
@@ -334,12 +290,19 @@ mod tests {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn row(t: u64, d: u16) -> Vec<Feature> {
+    fn row(t: u64, d: u16) -> Context {
         let value = |i: u16| match i {
             0 => 1.0,
             _ => 2.0 * noise(t * 1_000 + u64::from(i)) - 1.0,
         };
-        (0..d).map(|i| (i, value(i))).collect()
+        let x: Vec<Feature> = (0..d).map(|i| (i, value(i))).collect();
+        Context::of(&x)
+    }
+
+    /// What the weights `truth` say about a row.
+    fn says(truth: &[f64], x: &Context) -> f64 {
+        let known = x.features().iter();
+        known.map(|&(i, v)| v * truth[usize::from(i)]).sum()
     }
 
     fn truth(d: u16) -> Vec<f64> {
@@ -353,7 +316,7 @@ mod tests {
         let mut learnt = BayesLogistic::new(usize::from(d), 1.0);
         for t in 0..rows {
             let x = row(t, d);
-            let z: f64 = x.iter().map(|&(i, v)| v * truth[usize::from(i)]).sum();
+            let z = says(&truth, &x);
             let y = f64::from(u8::from(noise(t * 1_000 + 999) < sigmoid(z)));
             learnt.learn(&x, 0.0, y, 1.0);
         }
@@ -389,14 +352,14 @@ mod tests {
             let mut learnt = BayesLogistic::new(usize::from(d), 1.0);
             for t in 0..400 {
                 let x = row(play * 10_000 + t, d);
-                let z: f64 = x.iter().map(|&(i, v)| v * truth[usize::from(i)]).sum();
+                let z = says(&truth, &x);
                 let y = f64::from(u8::from(
                     noise((play * 10_000 + t) * 1_000 + 999) < sigmoid(z),
                 ));
                 learnt.learn(&x, 0.0, y, 1.0);
             }
             let x = row(play * 10_000 + 9_999, d);
-            let z: f64 = x.iter().map(|&(i, v)| v * truth[usize::from(i)]).sum();
+            let z = says(&truth, &x);
             let belief = learnt.believe(&x, 0.0);
             squares += ((belief.mean - z) / belief.deviation).powi(2);
         }
@@ -405,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn the_covariance_stays_symmetric_and_narrows() {
+    fn what_is_learnt_narrows() {
         let d = 12;
         let mut learnt = BayesLogistic::new(usize::from(d), 0.5);
         let mut before = f64::INFINITY;
@@ -414,13 +377,6 @@ mod tests {
             let deviation = learnt.believe(&row(7, d), 0.0).deviation;
             assert!(deviation <= before, "row {t}: {deviation} after {before}");
             before = deviation;
-        }
-        let d = usize::from(d);
-        for i in 0..d {
-            for j in 0..d {
-                let (a, b) = (learnt.covariance[i * d + j], learnt.covariance[j * d + i]);
-                assert_eq!(a.to_bits(), b.to_bits(), "({i}, {j})");
-            }
         }
     }
 
@@ -469,18 +425,6 @@ mod tests {
     }
 
     #[test]
-    fn starts_from_somebody_alike_as_unsure_as_new() {
-        let class = play(4, 500);
-        let offer = BayesLogistic::with_mean(class.mean().to_vec(), 2.0);
-        let x = row(3, 4);
-        let (theirs, own) = (class.believe(&x, -1.0), offer.believe(&x, -1.0));
-        assert_eq!(theirs.mean.to_bits(), own.mean.to_bits());
-        let length: f64 = x.iter().map(|(_, v)| v * v).sum();
-        assert!((own.deviation - (length / 2.0).sqrt()).abs() < 1e-12);
-        assert!(theirs.deviation < own.deviation);
-    }
-
-    #[test]
     fn wider_ones_believe_the_same_of_what_they_knew() {
         for (from, to) in [(3, 7), (9, 9), (FULL_MAX, FULL_MAX + 3), (100, 120)] {
             let narrow = play(u16::try_from(from).unwrap(), 300);
@@ -488,11 +432,11 @@ mod tests {
             wide.widen(to, 4.0);
             assert_eq!(wide.width(), to);
             for i in 0..u16::try_from(from).unwrap() {
-                let x = [(i, 0.5)];
+                let x = Context::of(&[(i, 0.5)]);
                 assert_eq!(narrow.believe(&x, -1.0), wide.believe(&x, -1.0));
             }
             for i in from..to {
-                let belief = wide.believe(&[(u16::try_from(i).unwrap(), 1.0)], 0.0);
+                let belief = wide.believe(&Context::of(&[(u16::try_from(i).unwrap(), 1.0)]), 0.0);
                 assert_eq!((belief.mean, belief.deviation), (0.0, 0.5));
             }
         }
@@ -504,10 +448,10 @@ mod tests {
             let mut learnt = BayesLogistic::new(usize::from(d), 1.0);
             for value in [f64::NAN, f64::INFINITY, 1e300, -1e300, 1e150, 1e-300] {
                 for y in [0.0, 1.0, f64::NAN, -3.0] {
-                    learnt.learn(&[(1, value), (60_000, 1.0)], 0.0, y, 1.0);
-                    learnt.learn(&[(1, 1.0)], value, y, 1.0);
-                    learnt.correct(&[(1, value)], y);
-                    let belief = learnt.believe(&[(0, 1.0), (2, 1.0)], 0.0);
+                    learnt.learn(&Context::of(&[(1, value), (60_000, 1.0)]), 0.0, y, 1.0);
+                    learnt.learn(&Context::of(&[(1, 1.0)]), value, y, 1.0);
+                    learnt.correct(&Context::of(&[(1, value)]), y);
+                    let belief = learnt.believe(&Context::of(&[(0, 1.0), (2, 1.0)]), 0.0);
                     assert!(
                         belief.mean.is_finite() && belief.deviation.is_finite(),
                         "{value} {y}"

@@ -6,15 +6,21 @@
 //! are plain numbers: no clock, no dice, and the same calls in the same order give the same bits, so that a
 //! learner can be rebuilt from its journal and compared.
 
+mod arm;
 mod bayes;
+mod context;
 pub mod layers;
+mod packed;
 mod platt;
-mod relearn;
-mod symmetric;
+mod rows;
+pub mod sum;
+mod terms;
 
 pub use bayes::{BayesLogistic, Belief, FULL_MAX, Feature};
+pub use context::Context;
+pub use layers::{Layers, Memory, Row};
 pub use platt::OnlinePlatt;
-pub use relearn::{Family, FamilyPrior};
+pub use terms::Terms;
 
 /// The probability with log-odds `logit`.
 #[must_use]
