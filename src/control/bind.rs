@@ -240,6 +240,7 @@ mod tests {
                 ),
                 offer("sports", OfferClass::Upsell, &[complexity(0.25)]),
             ],
+            gates: Default::default(),
             offer_index: Default::default(),
             cap_window_ms: 0,
         }

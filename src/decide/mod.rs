@@ -13,6 +13,7 @@ pub mod condition;
 mod draw;
 mod eligibility;
 pub mod explore;
+pub mod gate;
 mod guardrail;
 pub mod inputs;
 pub mod learning;

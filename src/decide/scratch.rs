@@ -21,6 +21,8 @@ pub struct Scratch {
     pub(super) labels: u64,
     /// Whether the customer is in care.
     pub(super) care: bool,
+    /// Whether each rule of the catalog holds at the placement at hand, as far as it was asked.
+    pub(super) rules: Vec<Option<bool>>,
     /// Classes that have spent what exploring may cost today.
     pub(super) spent: Set,
     /// The candidates of the placement at hand that are still in the running.

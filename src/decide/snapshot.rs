@@ -10,6 +10,7 @@ use super::bucketing;
 use super::budget::{Budgets, Spent};
 use super::condition::Condition;
 use super::explore::Policy;
+use super::gate::Gates;
 use super::inputs::{Input, Vocabulary};
 use super::learning::Learning;
 use super::posterior::Posterior;
@@ -157,6 +158,8 @@ pub struct Catalog {
     pub placement_index: HashMap<Box<str>, PlacementIx>,
     /// Offers in the order of the file.
     pub offers: Vec<Offer>,
+    /// What keeps each of them from competing; [`Gates::of`] the offers.
+    pub gates: Gates,
     /// Hashes of offer ids.
     pub offer_index: HashMap<NameHash, OfferIx>,
     /// [`Catalog::cap_window_ms_max`], looked up once: every decision asks for it while the customer's

@@ -111,6 +111,7 @@ pub trait Attributes {
 #[derive(Debug)]
 pub struct Condition {
     root: Node<Key>,
+    source: Box<str>,
 }
 
 /// A mistake in a condition's text.
@@ -136,7 +137,15 @@ impl Condition {
         resolve: &mut dyn FnMut(&str) -> Key,
     ) -> (Condition, Vec<Problem>) {
         let (root, problems) = compile::compile(source, groups, resolve);
-        (Condition { root }, problems)
+        let source = source.to_string().into();
+        (Condition { root, source }, problems)
+    }
+
+    /// What it was compiled from, as JSON: with the same groups and names, conditions of the same source
+    /// hold of the same attributes.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Whether it is true of these attributes. Does not allocate, except that a regular

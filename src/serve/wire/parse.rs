@@ -202,7 +202,10 @@ mod tests {
             let text = "x".repeat(shift);
             for (body, depth) in [
                 (format!(r#"{{"{text}": "[[\"[[\\", "b": [1]}}"#), 2),
-                (format!(r#"{{"{text}": "\\\\", "b": [[]], "c": "]]]]"}}"#), 3),
+                (
+                    format!(r#"{{"{text}": "\\\\", "b": [[]], "c": "]]]]"}}"#),
+                    3,
+                ),
             ] {
                 assert!(nests_deeper(body.as_bytes(), depth - 1), "{body}");
                 assert!(!nests_deeper(body.as_bytes(), depth), "{body}");

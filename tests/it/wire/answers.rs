@@ -6,6 +6,7 @@ use std::sync::Arc;
 use offerd::decide::budget::{Budgets, Spent};
 use offerd::decide::condition::{Attr, Attributes, Key};
 use offerd::decide::explore::Explorer;
+use offerd::decide::gate::Gates;
 use offerd::decide::inputs::Vocabulary;
 use offerd::decide::learning::Learning;
 use offerd::decide::snapshot::{
@@ -110,6 +111,7 @@ fn snapshot(offer: Offer) -> Snapshot {
         triggers: Vec::new(),
         placements: vec![placement],
         placement_index: HashMap::from([("tracker_hero".into(), PlacementIx(0))]),
+        gates: Gates::of(std::slice::from_ref(&offer), "en"),
         offers: vec![offer],
         offer_index: HashMap::new(),
         cap_window_ms: 0,

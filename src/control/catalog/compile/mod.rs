@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use super::file::{File, NO_FLOOR, PlacementEntry};
 use super::mistake::{Notes, Placed};
 use crate::decide::explore::Policy;
+use crate::decide::gate::Gates;
 use crate::decide::inputs::Vocabulary;
 use crate::decide::learning::Learning;
 use crate::decide::snapshot::{Catalog, Placement, Set};
@@ -48,6 +49,7 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
         placements: Vec::new(),
         placement_index: HashMap::new(),
         offers: Vec::new(),
+        gates: Gates::default(),
         offer_index: HashMap::new(),
         cap_window_ms: 0,
     };
@@ -62,6 +64,7 @@ pub(super) fn compile(file: File<'_>, source: &str, notes: &Notes) -> Catalog {
         notes,
     );
     catalog.cap_window_ms = catalog.cap_window_ms_max();
+    catalog.gates = Gates::of(&catalog.offers, &catalog.default_locale);
     catalog
 }
 
