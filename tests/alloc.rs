@@ -9,6 +9,7 @@ use offerd::decide::explore::{Arms, Explorer, Policy};
 use offerd::decide::record::DecisionRecord;
 use offerd::decide::snapshot::{Set, Snapshot};
 use offerd::decide::{Scratch, decide};
+use offerd::domain::record::Packer;
 use offerd::domain::{
     Entry, EntryKind, Exposure, Facts, NameHash, Phase, PlacementAsk, Request, Shown,
 };
@@ -85,7 +86,7 @@ fn learnt(mut snapshot: Snapshot) -> Snapshot {
             decision.choices.len()
         ],
         decision: Some(request.decision.0),
-        json: serde_json::to_string(&record).expect("plain data"),
+        record: Packer::default().pack(&record),
         ..Entry::empty()
     };
     let catalog = Arc::clone(&snapshot.catalog);

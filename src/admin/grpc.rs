@@ -332,10 +332,8 @@ impl ReportService for Door {
         request: Request<v1::GetDecisionRecordRequest>,
     ) -> Result<Response<v1::GetDecisionRecordResponse>, Status> {
         let (operator, asked) = self.enter(request)?;
-        let entry = waiting(move || operator.record(&asked.decision_id)).await??;
-        Ok(Response::new(v1::GetDecisionRecordResponse {
-            json: entry.json,
-        }))
+        let json = waiting(move || operator.record_json(&asked.decision_id)).await??;
+        Ok(Response::new(v1::GetDecisionRecordResponse { json }))
     }
 }
 

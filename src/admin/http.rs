@@ -139,8 +139,8 @@ async fn record(
     path: Result<Path<String>, PathRejection>,
 ) -> Answer {
     let Path(id) = path?;
-    let entry = waiting(move || operator.record(&id)).await??;
-    Ok(([(CONTENT_TYPE, "application/json")], entry.json).into_response())
+    let json = waiting(move || operator.record_json(&id)).await??;
+    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 #[derive(Deserialize)]

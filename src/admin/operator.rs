@@ -196,6 +196,17 @@ impl Operator {
         }
     }
 
+    /// The same as JSON.
+    ///
+    /// # Errors
+    /// As [`Operator::record`].
+    pub fn record_json(&self, id: &str) -> Result<String, Problem> {
+        let entry = self.record(id)?;
+        let json = entry.record.json();
+        let json = json.map_err(|e| Problem::internal(format!("journal: {e}")))?;
+        Ok(json.into_owned())
+    }
+
     /// Makes a decision on record again.
     ///
     /// # Errors
@@ -203,7 +214,7 @@ impl Operator {
     pub fn replay(&self, id: &str) -> Result<Replayed, Problem> {
         let entry = self.record(id)?;
         let mut replayer = Replayer::open(self.parts.control_dir.clone(), self.parts.shipped)?;
-        Ok(replayer.replay(&entry.json)?)
+        Ok(replayer.replay(&entry.record)?)
     }
 
     /// How records get from the journal to Redis.

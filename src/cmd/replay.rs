@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Error> {
     let mut figures = Figures::default();
     read_folder(&args.data.join("journal"), &mut |_, entry| {
         if entry.kind() == Some(EntryKind::Decision) {
-            figures.count(replayer.replay(&entry.json));
+            figures.count(replayer.replay(&entry.record));
         }
     })?;
     if args.json {

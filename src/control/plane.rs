@@ -422,7 +422,7 @@ impl<D: Folder> Control<D> {
             id: snapshot.epoch.to_string(),
             at: now.0,
             model: Some(snapshot.model.label.to_string()),
-            json: json.to_string(),
+            record: json.to_string().into(),
             ..Entry::empty()
         };
         if !self.journal.record(entry) {

@@ -17,6 +17,7 @@ use crate::decide::budget::Spent;
 use crate::decide::record::{DecisionRecord, ReplayError};
 use crate::decide::snapshot::{LiveModel, Snapshot};
 use crate::decide::{self, Scratch};
+use crate::domain::record::{ReadError, read};
 
 /// What became of a decision that was made again.
 #[derive(Debug, Serialize)]
@@ -34,7 +35,7 @@ pub struct Replayed {
 pub enum ReplayFailure {
     /// It is no record of this form.
     #[error("not a decision's record: {0}")]
-    Form(#[from] serde_json::Error),
+    Form(#[from] ReadError),
     /// The record does not hold what is needed.
     #[error(transparent)]
     Record(#[from] ReplayError),
@@ -80,8 +81,11 @@ impl Replayer {
     ///
     /// # Errors
     /// When the record, its catalog or its model cannot be used.
-    pub fn replay(&mut self, record: &str) -> Result<Replayed, ReplayFailure> {
-        let record: DecisionRecord<'_> = serde_json::from_str(record)?;
+    pub fn replay(
+        &mut self,
+        record: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<Replayed, ReplayFailure> {
+        let record: DecisionRecord<'_> = read(record)?;
         let snapshot = self.snapshot(&record)?;
         let request = record.request()?;
         let facts = record.facts()?;
@@ -96,7 +100,7 @@ impl Replayer {
         Ok(Replayed {
             decision_id: record.id.clone(),
             same: record.same_outcome(&again),
-            placements: serde_json::to_value(&again.placements)?,
+            placements: serde_json::to_value(&again.placements).map_err(ReadError::from)?,
         })
     }
 

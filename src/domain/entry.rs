@@ -1,9 +1,9 @@
-//! What the journal holds: an envelope that machines read quickly around a record that people read.
+//! What the journal holds: an envelope that machines read quickly around a record that is whole.
 
 use super::phase::vocabulary;
 use serde::{Deserialize, Serialize};
 
-use super::{DecisionId, EventType, Millis, NameHash, SubjectKey};
+use super::{DecisionId, EventType, Millis, NameHash, Record, SubjectKey};
 
 vocabulary! {
     /// What kind of record an entry is. The words are the `type` field of the stream.
@@ -62,7 +62,7 @@ pub struct Shown {
 /// A record on its way into the journal.
 ///
 /// The envelope holds what the ledger, the deduplication and the shipper need without parsing
-/// `json`, which is the whole record as people and other programs read it.
+/// `record`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// An [`EntryKind`] by its index.
@@ -95,8 +95,9 @@ pub struct Entry {
     pub propensity: Option<f64>,
     /// The stream's `model` field.
     pub model: Option<String>,
-    /// The whole record, one JSON object.
-    pub json: String,
+    /// The whole record: one JSON object, packed or as text. The last in the envelope, where
+    /// releases that knew text alone had it.
+    pub record: Record,
 }
 
 impl Entry {
@@ -153,7 +154,7 @@ impl Entry {
             phase: None,
             propensity: None,
             model: None,
-            json: String::new(),
+            record: Record::default(),
         }
     }
 }

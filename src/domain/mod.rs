@@ -12,6 +12,7 @@ mod ids;
 mod money;
 mod phase;
 mod propensity;
+pub mod record;
 mod request;
 mod time;
 
@@ -26,6 +27,7 @@ pub use ids::{CreativeIx, DecisionId, NameHash, OfferIx, ParseIdError, Placement
 pub use money::{Currency, Money};
 pub use phase::{Channel, OfferClass, Phase, Tier, UnknownWord};
 pub use propensity::Propensity;
+pub use record::Record;
 pub use request::{
     Appointment, Care, Consent, Customer, Effort, Exposure, Facts, FeatureValue, Lists,
     PlacementAsk, Request, Technician, Trigger,

@@ -8,7 +8,7 @@
 //!
 //! Integers are little-endian. A record's checksum also covers `len`, so a record is believed as a
 //! whole or not at all. Its magic starts with a byte that UTF-8 text never holds: the search for the
-//! next record after damage is not led astray by the JSON inside.
+//! next record after damage is not led astray by text inside.
 //!
 //! `follows` is what makes repairs free of destruction: a segment says where the journal really
 //! ended when it was begun, and everything between that place and the segment is void. A torn tail,
@@ -268,7 +268,7 @@ mod tests {
         bytes[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(parse(&bytes), Parsed::Bad);
         let mut large = entry(3, &[]);
-        large.json = "x".repeat(PAYLOAD_BYTES_MAX);
+        large.record = "x".repeat(PAYLOAD_BYTES_MAX).into();
         let before = bytes.clone();
         assert_eq!(encode_record(&mut bytes, POSITION, &large), Err(TooLarge));
         assert_eq!(bytes, before);

@@ -23,7 +23,7 @@ const UNAWAITED_SHARE: (usize, usize) = (3, 4);
 const GATHER_BYTES: usize = 64 << 10;
 /// ...or until this long after the last time the writer came. What it has not taken, a crash of the
 /// process costs, so it is short: long enough to save most of the wake-ups and writes, no longer.
-pub const GATHER: Duration = Duration::from_micros(200);
+pub const GATHER: Duration = Duration::from_millis(1);
 
 /// What one entry hears.
 pub type Answer = Result<Appended, AppendError>;
@@ -214,7 +214,7 @@ impl Queue {
 
 /// What an entry counts in the queue, in bytes.
 pub fn weight(entry: &Entry) -> usize {
-    entry.json.len() + ENTRY_OVERHEAD_BYTES
+    entry.record.len() + ENTRY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

@@ -200,7 +200,7 @@ mod tests {
     fn send(queue: &Queue, bytes: usize, ack: Ack) -> oneshot::Receiver<Vec<Answer>> {
         let (reply, answer) = oneshot::channel();
         let mut entry = entry(2, &[]);
-        entry.json = "x".repeat(bytes);
+        entry.record = "x".repeat(bytes).into();
         queue.push(Item::Append(vec![(entry, ack)], reply)).unwrap();
         answer
     }

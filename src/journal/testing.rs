@@ -1,6 +1,6 @@
 //! Entries for the unit tests.
 
-use crate::domain::Entry;
+use crate::domain::{Entry, Record};
 
 /// An entry of that kind with those keys.
 pub fn entry(kind: u8, keys: &[u128]) -> Entry {
@@ -20,6 +20,6 @@ pub fn entry(kind: u8, keys: &[u128]) -> Entry {
         phase: None,
         propensity: Some(0.25),
         model: None,
-        json: String::new(),
+        record: Record::default(),
     }
 }

@@ -1,10 +1,10 @@
 //! What every reader of a log asks of a record first: whether it is a decision, and which showing it is about.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
+use crate::decide::record::Text;
 use crate::domain::DecisionId;
+use crate::domain::record::read;
 
 /// One offer shown: decision, placement asked for, rank.
 pub type Showing = (u128, u8, u8);
@@ -14,24 +14,24 @@ pub type Showing = (u128, u8, u8);
 pub struct Head<'a> {
     /// `decision`, or the type of the event.
     #[serde(rename = "type", borrow)]
-    pub kind: Cow<'a, str>,
+    pub kind: Text<'a>,
     #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
+    decision: Option<Text<'a>>,
     slot: Option<u8>,
     rank: Option<u8>,
     /// When it happened, RFC 3339.
     #[serde(borrow)]
-    pub at: Option<Cow<'a, str>>,
+    pub at: Option<Text<'a>>,
     /// Digest of a decision's catalog.
     #[serde(borrow)]
-    pub catalog: Option<Cow<'a, str>>,
+    pub catalog: Option<Text<'a>>,
 }
 
 impl<'a> Head<'a> {
     /// `None` for what is no record.
     #[must_use]
-    pub fn of(json: &'a str) -> Option<Head<'a>> {
-        serde_json::from_str(json).ok()
+    pub fn of(record: &'a (impl AsRef<[u8]> + ?Sized)) -> Option<Head<'a>> {
+        read(record).ok()
     }
 
     /// The showing that an event is about; `None` for decisions and for events about the visit.
@@ -51,6 +51,6 @@ impl<'a> Head<'a> {
 
 /// Whether it is a record of something else than a decision. What is no record at all may have been one.
 #[must_use]
-pub fn is_event(json: &str) -> bool {
-    Head::of(json).is_some_and(|head| head.kind != "decision")
+pub fn is_event(record: &(impl AsRef<[u8]> + ?Sized)) -> bool {
+    Head::of(record).is_some_and(|head| head.kind != "decision")
 }

@@ -22,6 +22,7 @@ use crate::decide::inputs::{Vocabulary, look};
 use crate::decide::offer_inputs;
 use crate::decide::record::{ChoiceRecord, DecisionRecord};
 use crate::decide::snapshot::{Catalog, OfferFeature};
+use crate::domain::record::read;
 use crate::domain::{DecisionId, EventType, NameHash, Request};
 use crate::model::{Feature, Kind, Source};
 
@@ -110,8 +111,8 @@ impl Outcomes {
     }
 
     /// Takes note of a record; those of no use here are ignored.
-    pub fn hear(&mut self, json: &str) {
-        let Some(event) = Head::of(json) else {
+    pub fn hear(&mut self, record: &(impl AsRef<[u8]> + ?Sized)) {
+        let Some(event) = Head::of(record) else {
             return;
         };
         if let (Some(at), Some(catalog)) = (&event.at, &event.catalog)
@@ -188,12 +189,12 @@ impl<'a> Examples<'a> {
     }
 
     /// Takes a record; those that are no decision are ignored.
-    pub fn add(&mut self, json: &str) {
-        if is_event(json) {
+    pub fn add(&mut self, record: &(impl AsRef<[u8]> + ?Sized)) {
+        if is_event(record) {
             return;
         }
         self.counts.decisions += 1;
-        let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(json) else {
+        let Ok(record) = read::<DecisionRecord<'_>>(record) else {
             self.counts.unreadable += 1;
             return;
         };

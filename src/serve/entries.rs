@@ -1,15 +1,15 @@
 //! Decisions and events as journal entries: the envelope and the record in it.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use serde::Serialize;
 
-use super::json;
 use crate::decide::record::{DecisionRecord, rfc3339};
 use crate::decide::snapshot::Snapshot;
+use crate::domain::record::Packer;
 use crate::domain::{
-    Decision, DecisionId, Entry, EntryKind, EventType, Millis, Money, NameHash, Phase, Request,
-    Shown, SubjectKey,
+    Decision, DecisionId, Entry, EntryKind, EventType, Millis, Money, NameHash, Phase, Record,
+    Request, Shown, SubjectKey,
 };
 
 /// Puts into `shown` the offers a decision shows, as the ledger counts them.
@@ -45,7 +45,7 @@ pub fn decision(
         id: record.id.clone(),
         phase: Some(request.appointment.phase.as_str().into()),
         model: Some(record.model.to_string()),
-        json: json(record),
+        record: pack(record),
         ..Entry::empty()
     }
 }
@@ -216,24 +216,15 @@ pub fn event(
         phase: phase.map(Into::into),
         propensity: attributed.map(|a| a.propensity),
         model: attributed.map(|a| a.model.into()),
-        json: json(&record),
+        record: pack(&record),
         ..Entry::empty()
     }
 }
 
 thread_local! {
-    /// How long the last record was: about as long as the next one.
-    static EXPECTED: Cell<usize> = const { Cell::new(1_024) };
+    static PACKER: RefCell<Packer> = RefCell::default();
 }
 
-/// Written once, into a buffer of its size: a record waits in the queue, and must not hold more memory than
-/// it needs.
-fn json(record: &impl Serialize) -> String {
-    let mut out = String::with_capacity(EXPECTED.get());
-    json::write(record, &mut out);
-    EXPECTED.set(out.len() + out.len() / 16);
-    if out.capacity() > out.len() + out.len() / 4 {
-        out.shrink_to_fit();
-    }
-    out
+fn pack(record: &impl Serialize) -> Record {
+    PACKER.with_borrow_mut(|packer| packer.pack(record))
 }

@@ -28,12 +28,12 @@ use super::admission::{Admission, Overloaded, Permit};
 use super::auth::{Auth, AuthError, Caller};
 use super::cors;
 use super::deadline::{Deadline, DeadlineConfig, grpc_timeout};
-use super::json;
 use super::service::{Asked, Service, Tracked};
 use super::stamp;
 use super::wire::{
     self, Context, ContextRequest, ContextResponse, DecisionRequest, Problem, Refusal,
 };
+use crate::domain::record::json;
 use crate::domain::{Class, Effort, Lack};
 use crate::listener::{BodyError, RequestBody, read_body};
 

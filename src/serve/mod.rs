@@ -13,7 +13,6 @@ mod front;
 mod grpc;
 mod http;
 pub mod idempotency;
-mod json;
 pub mod key_file;
 pub mod keys;
 mod names;

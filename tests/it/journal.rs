@@ -34,7 +34,7 @@ fn entry(n: u64, kind: EntryKind, keys: &[u128]) -> Entry {
         phase: None,
         propensity: Some(0.5),
         model: None,
-        json: format!("{{\"n\":{n}}}"),
+        record: format!("{{\"n\":{n}}}").into(),
     }
 }
 
@@ -182,7 +182,7 @@ async fn sixteen_senders_of_the_same_keys_get_one_new_each_key() {
                     let entries = (0..50).map(|i| {
                         let n = batch * 50 + i;
                         let mut entry = entry(n, EntryKind::Conversion, &[u128::from(n)]);
-                        entry.json = "x".repeat(4_000);
+                        entry.record = "x".repeat(4_000).into();
                         (entry, Ack::Durable)
                     });
                     for answer in journal.append_all(entries.collect()).await {
@@ -227,7 +227,7 @@ async fn a_full_file_system_refuses_and_heals() {
     let (journal, ..) = open(config.clone());
     let send = |n: u64| {
         let mut entry = entry(n, EntryKind::Order, &[u128::from(n)]);
-        entry.json = "x".repeat(20_000);
+        entry.record = "x".repeat(20_000).into();
         journal.append(entry, Ack::Durable)
     };
     let mut taken = Vec::new();
@@ -304,7 +304,7 @@ fn a_folder_is_read_while_it_is_written() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         for n in 1..=1_500 {
             let mut entry = entry(n, EntryKind::Click, &[]);
-            entry.json = "x".repeat(20_000);
+            entry.record = "x".repeat(20_000).into();
             let ack = if n % 7 == 0 {
                 Ack::Durable
             } else {
@@ -376,7 +376,7 @@ fn the_age_of_the_oldest_unwritten_record() {
                 std::thread::sleep(Duration::from_micros(50));
             }
             let mut entry = entry(n, EntryKind::Decision, &[]);
-            entry.json = "x".repeat(600);
+            entry.record = "x".repeat(600).into();
             assert!(sending.record(entry));
             sent.store(n + 1, Ordering::Release);
             if n % 50 == 0 {

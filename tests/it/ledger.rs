@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Barrier;
 
 use offerd::domain::{
-    DecisionId, Entry, EntryKind, Exposure, Facts, Millis, NameHash, Shown, SubjectKey,
+    DecisionId, Entry, EntryKind, Exposure, Facts, Millis, NameHash, Record, Shown, SubjectKey,
 };
 use offerd::ledger::{HOLD_MS_MAX, Ledger, LedgerConfig, LedgerStats, STRIPES, STRIPES_PER_EXPIRE};
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ fn entry(kind: EntryKind, subject: u128, decision: u128, offers: &[u64], at: Mil
         phase: None,
         propensity: None,
         model: None,
-        json: String::new(),
+        record: Record::default(),
     }
 }
 

@@ -13,6 +13,7 @@ mod learner;
 mod ledger;
 mod model;
 mod readers;
+mod records;
 mod redis_server;
 mod registry;
 mod server;

@@ -163,10 +163,14 @@ impl Node {
                 return;
             }
             let answered = answers.remove(&entry.id);
-            assert_eq!(answered, entry.model, "{}", entry.json);
+            assert_eq!(answered, entry.model, "{}", entry.record);
             // All of them would take minutes; every seventh meets every version many times.
             if answers.len().is_multiple_of(7) {
-                assert!(replayer.replay(&entry.json).unwrap().same, "{}", entry.json);
+                assert!(
+                    replayer.replay(&entry.record).unwrap().same,
+                    "{}",
+                    entry.record
+                );
                 replayed += 1;
             }
         })

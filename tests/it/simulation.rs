@@ -58,7 +58,7 @@ fn entry(id: u64, keys: &[u128], bytes: usize) -> Entry {
         phase: None,
         propensity: None,
         model: None,
-        json: "x".repeat(bytes),
+        record: "x".repeat(bytes).into(),
     }
 }
 

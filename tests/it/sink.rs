@@ -42,7 +42,7 @@ fn entry(n: u64) -> Entry {
         phase: Some("en_route".to_owned()),
         propensity: Some(0.8125),
         model: None,
-        json: format!("{{\"n\":{n}}}"),
+        record: format!("{{\"n\":{n}}}").into(),
     }
 }
 
@@ -278,7 +278,7 @@ async fn what_an_entry_does_not_have_is_left_out_and_nothing_else() {
             let (kind, seq, json) = (
                 entry.kind().unwrap().as_str(),
                 (has + 1).to_string(),
-                entry.json.clone(),
+                entry.record.to_string(),
             );
             let fields = [
                 (true, "v", "1"),
@@ -659,7 +659,7 @@ async fn a_fault_that_comes_and_goes_within_a_pipeline_leaves_no_hole() {
             let entries = (bench.written..bench.written + ENTRIES).map(|n| {
                 let mut entry = entry(n);
                 entry.test = false;
-                entry.json = format!("{{\"x\":\"{}\"}}", "x".repeat(6_000));
+                entry.record = format!("{{\"x\":\"{}\"}}", "x".repeat(6_000)).into();
                 (entry, Ack::Durable)
             });
             let entries = entries.collect();
@@ -1063,7 +1063,8 @@ async fn a_trimmed_stream_keeps_about_as_many_as_told() {
 /// *Method:* a backlog in the journal is shipped by one sink, and the same entries' fields are sent
 /// by `redis-benchmark` with one connection and a pipeline as deep as the sink's batches, to the same
 /// server, in turn. Redis tells its own processor time, which others on the machine hardly change; the
-/// rates they do. Run it with `cargo test --release --test it shipping_rate -- --ignored --nocapture`.
+/// rates they do. Run it with
+/// `cargo test --release --test it shipping_rate -- --include-ignored --nocapture`.
 #[tokio::test]
 #[ignore = "a measurement: needs a release build and an idle machine"]
 async fn shipping_rate() {
@@ -1075,7 +1076,7 @@ async fn shipping_rate() {
         let entries = (first..first + 1_000).map(|n| {
             let mut entry = entry(3 * n);
             entry.test = false;
-            entry.json = format!("{{\"x\":\"{record}\"}}");
+            entry.record = format!("{{\"x\":\"{record}\"}}").into();
             (entry, Ack::Durable)
         });
         for answer in bench.journal.append_all(entries.collect()).await {

@@ -164,7 +164,7 @@ pub async fn through_a_journal(dir: &Path, records: &[String]) -> Vec<String> {
             kind: kind as u8,
             at: NOON.0,
             id: place.to_string(),
-            json: record.clone(),
+            record: record.clone().into(),
             ..Entry::empty()
         };
         while !journal.record(entry.clone()) {
@@ -173,7 +173,7 @@ pub async fn through_a_journal(dir: &Path, records: &[String]) -> Vec<String> {
     }
     journal.close().await;
     let mut read = Vec::new();
-    read_folder(dir, &mut |_, entry| read.push(entry.json.clone())).unwrap();
+    read_folder(dir, &mut |_, entry| read.push(entry.record.to_string())).unwrap();
     read
 }
 

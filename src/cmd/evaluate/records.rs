@@ -9,6 +9,7 @@ use crate::control::{bind, catalog};
 use crate::decide::budget::Spent;
 use crate::decide::snapshot::{LiveModel, Snapshot};
 use crate::domain::Millis;
+use crate::domain::record::read;
 use crate::learn::ope::gate::Rule;
 use crate::learn::ope::{Happenings, Judge, Scope};
 
@@ -113,7 +114,7 @@ fn newest_catalog(data: &Path) -> Result<PathBuf, Error> {
             #[serde(borrow)]
             catalog: std::borrow::Cow<'a, str>,
         }
-        if let Ok(decided) = serde_json::from_str::<Decided<'_>>(record)
+        if let Ok(decided) = read::<Decided<'_>>(record)
             && let Ok(at) = decided.at.parse::<jiff::Timestamp>()
             && Millis(at.as_millisecond()) >= newest.0
         {

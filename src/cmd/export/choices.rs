@@ -9,7 +9,8 @@ use std::path::Path;
 use super::Error;
 use crate::cmd::csv::quoted;
 use crate::decide::record::{CandidateRecord, DecisionRecord, PlacementRecord};
-use crate::domain::{DecisionId, EntryKind};
+use crate::domain::record::read;
+use crate::domain::{DecisionId, EntryKind, Record};
 use crate::journal::read_folder;
 use crate::learn::ope::Happenings;
 
@@ -38,25 +39,25 @@ pub(super) fn each(
     let mut happened = Happenings::default();
     read_folder(&journal, &mut |_, entry| {
         if let Some(EntryKind::Conversion | EntryKind::Reversal) = entry.kind() {
-            happened.hear(&entry.json);
+            happened.hear(&entry.record);
         }
     })?;
     let mut done = Ok(());
     read_folder(&journal, &mut |_, entry| {
         if entry.kind() == Some(EntryKind::Decision) && !entry.test && done.is_ok() {
-            done = choices(&entry.json, &happened, visit);
+            done = choices(&entry.record, &happened, visit);
         }
     })?;
     done
 }
 
 fn choices(
-    json: &str,
+    record: &Record,
     happened: &Happenings,
     visit: &mut dyn FnMut(&Choice<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // What is not of this form, or of a newer one, cannot be told.
-    let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(json) else {
+    let Ok(record) = read::<DecisionRecord<'_>>(record) else {
         return Ok(());
     };
     let id = record.id.parse::<DecisionId>();

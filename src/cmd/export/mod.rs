@@ -92,7 +92,7 @@ fn records(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         };
         counts[kind as usize] += 1;
         if !args.count && written.is_ok() {
-            written = writeln!(out, "{}", entry.json);
+            written = writeln!(out, "{}", entry.record);
         }
     })?;
     // A reader that has seen enough (`head`) closes the pipe: that is no failure.

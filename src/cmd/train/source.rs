@@ -239,12 +239,12 @@ impl Catalogs {
 }
 
 /// Tells of every record that is not a `test` request's, in the log's own order.
-pub(in crate::cmd) fn each(log: &From, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError> {
+pub(in crate::cmd) fn each(log: &From, visit: &mut dyn FnMut(&[u8])) -> Result<(), SourceError> {
     match log {
         From::Data(data) => {
             read_folder(&data.join("journal"), &mut |_, entry| {
                 if !entry.test && entry.kind() != Some(EntryKind::Snapshot) {
-                    visit(&entry.json);
+                    visit(entry.record.as_bytes());
                 }
             })?;
             Ok(())
@@ -255,7 +255,7 @@ pub(in crate::cmd) fn each(log: &From, visit: &mut dyn FnMut(&str)) -> Result<()
     }
 }
 
-fn each_line(path: &Path, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError> {
+fn each_line(path: &Path, visit: &mut dyn FnMut(&[u8])) -> Result<(), SourceError> {
     let failed = |error: io::Error| read_error(path, &error);
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let mut line = String::new();
@@ -265,12 +265,12 @@ fn each_line(path: &Path, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError
         if bytes.map_err(failed)? == 0 {
             return Ok(());
         }
-        visit(line.trim_end());
+        visit(line.trim_end().as_bytes());
     }
 }
 
 /// Over a connection of its own, page by page; what is appended meanwhile may or may not be seen.
-fn each_stream(url: &str, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError> {
+fn each_stream(url: &str, visit: &mut dyn FnMut(&[u8])) -> Result<(), SourceError> {
     let client = redis::Client::open(url)?;
     let mut connection = client.get_connection_with_timeout(REDIS_PATIENCE)?;
     connection.set_read_timeout(Some(REDIS_PATIENCE))?;
@@ -291,7 +291,7 @@ fn each_stream(url: &str, visit: &mut dyn FnMut(&str)) -> Result<(), SourceError
                 .query(&mut connection)?;
             let records = page.iter().flat_map(|(_, fields)| fields);
             for (_, json) in records.filter(|(name, _)| name == "json") {
-                visit(json);
+                visit(json.as_bytes());
             }
             match page.last() {
                 Some((id, _)) if page.len() == PAGE_ENTRIES => from = format!("({id}"),

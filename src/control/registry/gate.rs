@@ -274,7 +274,7 @@ impl<D: Folder> Control<D> {
             id: snapshot.epoch.to_string(),
             at: now.0,
             model: Some(path.to_string()),
-            json: json.to_string(),
+            record: json.to_string().into(),
             ..crate::domain::Entry::empty()
         };
         if !self.journal.record(entry) {
@@ -315,7 +315,7 @@ fn weigh(
             Some(EntryKind::Decision) => decisions += 1,
             // Most entries, and none that earns anything.
             None | Some(EntryKind::Impression | EntryKind::Viewable | EntryKind::Snapshot) => {}
-            Some(_) => happened.hear(&entry.json),
+            Some(_) => happened.hear(&entry.record),
         }
         true
     })?;
@@ -325,7 +325,7 @@ fn weigh(
         if entry.kind() == Some(EntryKind::Decision) {
             match skip.checked_sub(1) {
                 Some(left) => skip = left,
-                None => judge.add(&entry.json),
+                None => judge.add(&entry.record),
             }
         }
         begun.elapsed() < time_max

@@ -14,7 +14,8 @@ use super::ModelsConfig;
 use crate::decide::record::DecisionRecord;
 use crate::decide::snapshot::Snapshot;
 use crate::decide::{Scratch, decide};
-use crate::domain::{Effort, EntryKind, Millis, Verdict};
+use crate::domain::record::read;
+use crate::domain::{Effort, EntryKind, Millis, Record, Verdict};
 use crate::journal::{Journal, Position};
 
 /// Records read at most while looking for recent ones: a burst long ago must not cost seconds.
@@ -90,7 +91,7 @@ impl fmt::Display for Objection {
 }
 
 /// The records of the last decisions, newest last, at most `count`.
-pub(super) fn recent(journal: &Journal, now: Millis, count: usize) -> std::io::Result<Vec<String>> {
+pub(super) fn recent(journal: &Journal, now: Millis, count: usize) -> std::io::Result<Vec<Record>> {
     let mut found = VecDeque::new();
     if count == 0 {
         return Ok(Vec::new());
@@ -111,7 +112,7 @@ pub(super) fn recent(journal: &Journal, now: Millis, count: usize) -> std::io::R
             let decisions = batch
                 .into_iter()
                 .filter(|(_, e)| e.kind() == Some(EntryKind::Decision) && !e.test);
-            found.extend(decisions.map(|(_, entry)| entry.json));
+            found.extend(decisions.map(|(_, entry)| entry.record));
             found.drain(..found.len().saturating_sub(count));
         }
         if found.len() >= count || read >= READ_MAX {
@@ -122,7 +123,7 @@ pub(super) fn recent(journal: &Journal, now: Millis, count: usize) -> std::io::R
 }
 
 /// Decides the recorded requests with both snapshots.
-pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[String]) -> Trial {
+pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[Record]) -> Trial {
     let mut trial = Trial {
         lowest: f64::INFINITY,
         highest: f64::NEG_INFINITY,
@@ -135,7 +136,7 @@ pub(super) fn run(live: &Snapshot, new: &Snapshot, records: &[String]) -> Trial 
         if begun.elapsed() > TIME_MAX {
             break;
         }
-        let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(record) else {
+        let Ok(record) = read::<DecisionRecord<'_>>(record) else {
             continue;
         };
         // Those that withhold measurement are not on record with their inputs.

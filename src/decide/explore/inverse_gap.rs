@@ -17,45 +17,57 @@ pub(super) fn fill(gamma: f64, scores: &[f64], odds: &mut [f64]) {
     leave_the_rest(best, odds);
 }
 
-/// With the smallest gamma, at least 1, at which all but the best get `budget` together at most.
+/// With the smallest gamma, at least 1, at which all but the best get `budget` together.
 pub(super) fn budgeted(budget: f64, scores: &[f64], odds: &mut [f64]) {
     let Some(best) = super::best(scores) else {
         return;
     };
-    let mass = |gamma: f64| -> f64 {
-        let others = (0..scores.len()).filter(|i| *i != best);
-        others
-            .map(|i| weight(gamma, gap(scores[i], scores[best]), scores.len()))
-            .sum()
-    };
-    let (mut low, mut high) = (0.0, GAMMA_BITS_MAX);
-    if mass(1.0) <= budget {
-        high = 0.0;
-    } else {
-        for _ in 0..STEPS {
-            let middle = f64::midpoint(low, high);
-            if mass(middle.exp2()) > budget {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
+    for (gap_of, &score) in odds.iter_mut().zip(scores) {
+        *gap_of = gap(score, scores[best]);
     }
-    fill(high.exp2(), scores, odds);
+    // Whatever gamma, the best has no gap, and so a weight that is none of the others'.
+    let candidates = scores.len();
+    let gamma = gamma(budget, candidates, odds);
+    for p in odds.iter_mut() {
+        *p = weight(gamma, *p, candidates);
+    }
+    let others = odds.iter().sum::<f64>() - odds[best];
     // Those as good as the best have no gap that any gamma could widen.
-    let others = mass(high.exp2());
     if others > budget {
-        for p in odds.iter_mut() {
-            *p *= budget / others;
-        }
-        leave_the_rest(best, odds);
+        odds.iter_mut().for_each(|p| *p *= budget / others);
     }
+    leave_the_rest(best, odds);
 }
 
-/// Steps of the bisection: gamma to one part in a hundred thousand.
-const STEPS: usize = 24;
-/// Base-2 logarithm of the largest gamma: a gap of a millionth then still gets less than one in a million.
-const GAMMA_BITS_MAX: f64 = 40.0;
+/// The gamma at which all weights but the best's sum up to `budget`.
+///
+/// Newton's steps on the reciprocal of the sum: a harmonic mean of straight lines, so that it rises ever more slowly
+/// with gamma, each step falls short and none goes too far; with equal gaps the first is exact.
+fn gamma(budget: f64, candidates: usize, gaps: &[f64]) -> f64 {
+    let mut gamma = 1.0;
+    for _ in 0..STEPS_MAX {
+        let (mut mass, mut slope) = (-1.0 / candidates as f64, 0.0);
+        for &gap in gaps {
+            let weight = weight(gamma, gap, candidates);
+            mass += weight;
+            slope += weight * weight * gap;
+        }
+        let step = mass * (mass / budget - 1.0) / slope;
+        // Not so for what is enough already, and where nobody has a gap.
+        if !(step > gamma * NEAR && step < f64::INFINITY) {
+            break;
+        }
+        gamma = (gamma + step).min(GAMMA_MAX);
+    }
+    gamma
+}
+
+/// Steps to gamma; five or six are usual, one or two more for each power of ten between gaps.
+const STEPS_MAX: usize = 60;
+/// The last step's part of gamma. What is left beyond the budget is scaled away.
+const NEAR: f64 = 1e-9;
+/// The largest gamma: a gap of a millionth then still gets less than one in a million.
+const GAMMA_MAX: f64 = (1u64 << 40) as f64;
 
 fn weight(gamma: f64, gap: f64, candidates: usize) -> f64 {
     1.0 / (candidates as f64 + gamma * gap)

@@ -19,8 +19,8 @@ pub struct RedisConfig {
     /// Entries of one round, over all streams, 1 to 65,536. Halved after a timeout and grown
     /// again, so that a slow Redis gets what it can take. Default 4,096.
     pub round_entries_max: usize,
-    /// Bytes of one round, 1 KiB to 64 MiB; memory is about three times this for each round in
-    /// flight. Default 2 MiB.
+    /// Bytes of one round as the journal has them, 1 KiB to 64 MiB. As JSON they are up to three times as many; memory is
+    /// about seven times this for each round in flight. Default 2 MiB.
     pub round_bytes_max: usize,
     /// Rounds begun before the first has ended, 1 to 16. Default 2: one is answered while the next is
     /// sent.

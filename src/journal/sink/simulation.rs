@@ -448,7 +448,7 @@ impl World {
         }
         // Who else sets the last id just before is seen by no WATCH. Only here: a last id that stays
         // is a hole that no protocol can fill.
-        let ids = commands.iter().filter_map(|command| match command.verb {
+        let mut ids = commands.iter().filter_map(|command| match command.verb {
             Verb::Add(id) => Some((command.stream, id)),
             _ => None,
         });
@@ -456,7 +456,7 @@ impl World {
             commands.first().map(|first| first.verb),
             Some(Verb::SetId(_))
         );
-        if let Some((stream, id)) = ids.last()
+        if let Some((stream, id)) = ids.next_back()
             && (resets || self.protocol == Protocol::WithoutSetId)
             && self.redis[stream].is_there()
             && self.redis[stream].last < id

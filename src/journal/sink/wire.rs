@@ -61,7 +61,7 @@ use std::fmt::Write as _;
 
 use super::error::ErrorCode;
 use super::resp::{Commands, Reply};
-use crate::domain::{Entry, EntryKind};
+use crate::domain::{Entry, EntryKind, Record};
 use crate::journal::Position;
 
 /// Every stream's key is a member.
@@ -215,12 +215,26 @@ impl Encoder {
             xadd.word(model);
         }
         xadd.encoded(b"$4\r\njson\r\n");
-        xadd.word(&entry.json);
+        xadd.word(self.json(&entry.record));
     }
 
     fn tell(&mut self, value: impl std::fmt::Display) -> &str {
         self.text.clear();
         write!(self.text, "{value}").expect("a string takes everything");
+        &self.text
+    }
+
+    /// The record as its readers know it. What has a right checksum and cannot be read is a fault of ours; the
+    /// stream says so at its place instead of ending before it.
+    fn json(&mut self, record: &Record) -> &str {
+        self.text.clear();
+        if let Err(problem) = record.write_json(&mut self.text) {
+            write!(
+                self.text,
+                r#"{{"v":1,"type":"unreadable","problem":"{problem}"}}"#
+            )
+            .expect("a string takes everything");
+        }
         &self.text
     }
 
@@ -408,7 +422,7 @@ mod tests {
             phase: word(3),
             propensity: word(4).map(|_| 0.5),
             model: word(5),
-            json: "{}".to_owned(),
+            record: "{}".into(),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::decide::inputs::look;
 use crate::decide::posterior::{Columns, PRIOR};
 use crate::decide::record::{ChoiceRecord, DecisionRecord, PlacementRecord};
 use crate::decide::snapshot::Catalog;
+use crate::domain::record::read;
 use crate::domain::{Channel, Entry, EntryKind, EventType, NameHash, Request};
 use crate::learn::attribution::Shown;
 use crate::learn::heard::Head;
@@ -36,7 +37,7 @@ impl Learner {
     }
 
     fn take_event(&mut self, event: EventType, entry: &Entry) {
-        let Some(head) = Head::of(&entry.json) else {
+        let Some(head) = Head::of(&entry.record) else {
             return;
         };
         // Nothing that was shown can take credit for what is about the visit.
@@ -62,7 +63,7 @@ impl Learner {
             heard.test += shown;
             return;
         }
-        let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(&entry.json) else {
+        let Ok(record) = read::<DecisionRecord<'_>>(&entry.record) else {
             heard.unreadable += 1;
             return;
         };

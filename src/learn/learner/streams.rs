@@ -12,6 +12,7 @@ use redis::{Commands, Connection, RedisError};
 
 use super::{Learner, Learnt};
 use crate::decide::record::DecisionRecord;
+use crate::domain::record::read;
 use crate::domain::{DecisionId, Entry, EntryKind, Shown};
 use crate::journal::Position;
 
@@ -169,12 +170,12 @@ fn entry(fields: Vec<(String, String)>) -> Entry {
                 entry.at = at.map_or(0, jiff::Timestamp::as_millisecond);
             }
             "decision" => entry.decision = value.parse::<DecisionId>().ok().map(|d| d.0),
-            "json" => entry.json = value,
+            "json" => entry.record = value.into(),
             _ => {}
         }
     }
     if entry.kind() == Some(EntryKind::Decision) {
-        let record = serde_json::from_str::<DecisionRecord<'_>>(&entry.json);
+        let record = read::<DecisionRecord<'_>>(&entry.record);
         let shown = record.map_or(0, |r| r.placements.iter().map(|p| p.slate.len()).sum());
         let one = Shown {
             offer: 0,

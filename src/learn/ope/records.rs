@@ -16,6 +16,7 @@ use super::completion::Completion;
 use crate::decide::record::{CandidateRecord, DecisionRecord, PlacementRecord};
 use crate::decide::snapshot::{Catalog, Offer, Snapshot};
 use crate::decide::{Scratch, SlateOdds, odds_of};
+use crate::domain::record::read;
 use crate::domain::{DecisionId, EventType, Millis, NameHash, OfferIx, Phase, Request};
 use crate::learn::heard::{Head, Showing, is_event};
 
@@ -77,8 +78,8 @@ pub struct Happenings {
 
 impl Happenings {
     /// Takes note of a record; those of no use here are ignored.
-    pub fn hear(&mut self, json: &str) {
-        let Some(head) = Head::of(json) else {
+    pub fn hear(&mut self, record: &(impl AsRef<[u8]> + ?Sized)) {
+        let Some(head) = Head::of(record) else {
             return;
         };
         let at = head.at_ms();
@@ -231,13 +232,13 @@ impl<'a> Judge<'a> {
     }
 
     /// Takes a record; those that are no decision are ignored.
-    pub fn add(&mut self, json: &str) {
-        if is_event(json) {
+    pub fn add(&mut self, record: &(impl AsRef<[u8]> + ?Sized)) {
+        if is_event(record) {
             return;
         }
         let counts = &mut self.evidence.counts;
         counts.decisions += 1;
-        let Ok(record) = serde_json::from_str::<DecisionRecord<'_>>(json) else {
+        let Ok(record) = read::<DecisionRecord<'_>>(record) else {
             counts.unreadable += 1;
             return;
         };

@@ -60,33 +60,48 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) ->
 
 /// Whether brackets nest deeper than `max`. What is not JSON may be told wrongly; the reader refuses it anyway.
 pub(super) fn nests_deeper(body: &[u8], max: usize) -> bool {
-    // Most bodies have fewer brackets than may nest, and counting them takes a sixteenth of a
-    // pass that minds strings.
-    let opens = |b: &u8| u16::from((*b | 0x20) == b'{');
-    let few = |piece: &[u8]| usize::from(piece.iter().map(opens).sum::<u16>());
-    if body.chunks(4_096).map(few).sum::<usize>() <= max {
-        return false;
+    let mut nesting = Nesting::default();
+    let (pieces, rest) = body.as_chunks::<16>();
+    for piece in pieces {
+        // Most pieces have no bracket and no escape: their quotes only have to be counted, all at once.
+        let count = |is: fn(u8) -> bool| piece.iter().map(|b| u8::from(is(*b))).sum::<u8>();
+        if count(|b| matches!(b | 0x20, b'{' | b'}') || b == b'\\') > 0 || nesting.escaped {
+            piece.iter().for_each(|b| nesting.step(*b));
+        } else {
+            nesting.in_string ^= count(|b| b == b'"') % 2 == 1;
+        }
+        if nesting.deepest > max {
+            return true;
+        }
     }
-    let mut depth = 0usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for &byte in body {
+    rest.iter().for_each(|b| nesting.step(*b));
+    nesting.deepest > max
+}
+
+/// How deep brackets nest up to a place in a body.
+#[derive(Default)]
+struct Nesting {
+    depth: usize,
+    deepest: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    fn step(&mut self, byte: u8) {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
+            _ if self.escaped => self.escaped = false,
+            b'\\' => self.escaped = self.in_string,
+            b'"' => self.in_string = !self.in_string,
+            _ if self.in_string => {}
             b'{' | b'[' => {
-                depth += 1;
-                if depth > max {
-                    return true;
-                }
+                self.depth += 1;
+                self.deepest = self.deepest.max(self.depth);
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
     }
-    false
 }
 
 /// A message that only an object is read as. Serde's own structs also read arrays, field by field.
@@ -182,6 +197,20 @@ mod tests {
             assert_eq!(read.is_ok(), fine, "depth {depth}");
         }
         assert!(!nests_deeper(br#"{"a": "[[[[\"[[[["}"#, 1));
+        // Strings that end, and escapes, wherever they fall in a piece of the body.
+        for shift in 0..40 {
+            let text = "x".repeat(shift);
+            for (body, depth) in [
+                (format!(r#"{{"{text}": "[[\"[[\\", "b": [1]}}"#), 2),
+                (
+                    format!(r#"{{"{text}": "\\\\", "b": [[]], "c": "]]]]"}}"#),
+                    3,
+                ),
+            ] {
+                assert!(nests_deeper(body.as_bytes(), depth - 1), "{body}");
+                assert!(!nests_deeper(body.as_bytes(), depth), "{body}");
+            }
+        }
         for (size, fine) in [(65_535, true), (65_536, true), (65_537, false)] {
             let body = format!("{{{}}}", " ".repeat(size - 2));
             let read = parse::<DecisionRequest<'_>>(body.as_bytes());

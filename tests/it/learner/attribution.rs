@@ -174,8 +174,9 @@ fn answers_cut_short_do_not_teach_and_those_without_a_model_do() {
     let mut world = World::new(&offers(""));
     let shows = world.show(0, |_| {}).remove(0);
     let record = &mut world.log[0].1;
-    assert!(record.json.contains("\"degraded\":[\"prior_only\"]"));
-    record.json = record.json.replace("prior_only", "model_deadline");
+    let json = record.record.to_string();
+    assert!(json.contains("\"degraded\":[\"prior_only\"]"));
+    record.record = json.replace("prior_only", "model_deadline").into();
     world.event(1, Impression, &shows);
     let _ = world.show(2, |asked| asked.effort = Effort::PriorOnly);
     world.pass(HOUR);

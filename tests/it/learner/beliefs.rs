@@ -5,6 +5,7 @@ use std::sync::Arc;
 use offerd::control::catalog;
 use offerd::decide::record::DecisionRecord;
 use offerd::decide::{Scratch, decide};
+use offerd::domain::record::read;
 use offerd::domain::{EventType, Facts, FeatureValue, PlacementAsk};
 use offerd::learn::learner::bind;
 
@@ -148,7 +149,7 @@ fn a_record_replays_without_the_posterior_of_its_second() {
     let mut scratch = Scratch::default();
     let mut gaps = 0.0;
     for (_, entry) in &world.log[from..] {
-        let record: DecisionRecord<'_> = serde_json::from_str(&entry.json).unwrap();
+        let record: DecisionRecord<'_> = read(&entry.record).unwrap();
         assert_eq!(record.posterior, Some(version));
         let candidates = &record.placements[0].candidates;
         assert!(
@@ -164,7 +165,7 @@ fn a_record_replays_without_the_posterior_of_its_second() {
         let (request, facts) = (record.request().unwrap(), record.facts().unwrap());
         let decision = decide(&again, &request, &facts, &mut scratch);
         let remade = DecisionRecord::new(&again, &request, &facts, decision, 0.0);
-        assert!(record.same_outcome(&remade), "{}\n{remade:?}", entry.json);
+        assert!(record.same_outcome(&remade), "{}\n{remade:?}", entry.record);
         // The model's own part is held against the record, not taken from it.
         let mut wrong = record.clone();
         wrong.placements[0].candidates[0].base = Some(0.04);
@@ -179,13 +180,13 @@ fn a_shadow_learns_its_own_level() {
     let mut world = World::new(&offers(""));
     play(&mut world, 0, 200, |_| 0.1);
     for (_, entry) in &mut world.log {
-        let Ok(mut record) = serde_json::from_str::<serde_json::Value>(&entry.json) else {
+        let Ok(mut record) = read::<serde_json::Value>(&entry.record) else {
             continue;
         };
         if record["type"] == "decision" {
             record["shadow"] =
                 serde_json::json!({ "model": "new@2", "probabilities": [[0.3, 0.3, 0.3]] });
-            entry.json = record.to_string();
+            entry.record = record.to_string().into();
         }
     }
     let learner = world.learnt();

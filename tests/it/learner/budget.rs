@@ -5,6 +5,7 @@ use offerd::decide::budget::Spent;
 use offerd::decide::record::DecisionRecord;
 use offerd::decide::snapshot::Snapshot;
 use offerd::decide::{Scratch, decide};
+use offerd::domain::record::read;
 use offerd::domain::{Millis, OfferClass};
 use offerd::learn::learner::{Learner, State};
 
@@ -54,7 +55,7 @@ impl Node {
     }
 
     fn record(&self, i: usize) -> DecisionRecord<'_> {
-        serde_json::from_str(&self.world.log[i].1.json).unwrap()
+        read(&self.world.log[i].1.record).unwrap()
     }
 
     fn report(&self, ms: i64) -> budget::ExploringBudget {

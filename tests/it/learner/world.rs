@@ -8,6 +8,7 @@ use offerd::decide::budget::Spent;
 use offerd::decide::record::{DecisionRecord, rfc3339};
 use offerd::decide::snapshot::{Catalog, LiveModel, Snapshot};
 use offerd::decide::{Scratch, decide};
+use offerd::domain::record::Packer;
 use offerd::domain::{
     Decision, DecisionId, Entry, EntryKind, EventType, Facts, Millis, PlacementAsk, Request, Shown,
     Verdict,
@@ -158,7 +159,7 @@ impl World {
                 shows.len()
             ],
             id: record.id.clone(),
-            json: serde_json::to_string(&record).expect("plain data"),
+            record: Packer::default().pack(&record),
             ..Entry::empty()
         };
         self.push(ms, entry);
@@ -180,7 +181,7 @@ impl World {
             kind: EntryKind::from(kind) as u8,
             at: at(ms),
             decision: Some(shows.decision.0),
-            json: json.to_string(),
+            record: json.to_string().into(),
             ..Entry::empty()
         };
         self.push(heard, entry);

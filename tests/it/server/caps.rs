@@ -115,7 +115,7 @@ async fn test_requests_go_their_own_way() {
     assert!(!shows_order(&server, &ask("c-1", 1)).await);
     server.stop().await;
     for (_, entry) in super::journal_file::entries(&data) {
-        let tested = entry.json.contains("\"test\":true");
-        assert_eq!(entry.test, tested, "{}", entry.json);
+        let tested = entry.record.to_string().contains("\"test\":true");
+        assert_eq!(entry.test, tested, "{}", entry.record);
     }
 }

@@ -121,7 +121,7 @@ fn journaled(data: &Path) -> BTreeMap<String, String> {
     let shipped = journal_file::entries(data).into_iter();
     let shipped = shipped.filter(|(_, e)| e.kind() != Some(EntryKind::Snapshot));
     shipped
-        .map(|(p, e)| (format!("{}-{}", p.ms, p.seq), e.json))
+        .map(|(p, e)| (format!("{}-{}", p.ms, p.seq), e.record.to_string()))
         .collect()
 }
 

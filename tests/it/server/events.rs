@@ -1,6 +1,7 @@
 //! From a decision to everything that may happen to its offers, each counted once or refused.
 
 use hyper::StatusCode;
+use offerd::domain::record::read;
 use serde_json::{Value, json};
 
 use super::{Server, ask, catalog, config, config_with, event, journal_file, offers, until};
@@ -98,8 +99,11 @@ async fn a_decision_is_followed_to_its_end() {
         assert_eq!(appended[kind], n, "{kind}");
     }
     for (_, entry) in journal_file::entries(&data) {
-        let record: Value = serde_json::from_str(&entry.json).unwrap();
-        assert!(!entry.json.contains("c-1\""), "no raw id: {record}");
+        let record: Value = read(&entry.record).unwrap();
+        assert!(
+            !entry.record.to_string().contains("c-1\""),
+            "no raw id: {record}"
+        );
         if record["type"] == "conversion" {
             assert_eq!(record["decision"], answer["decision_id"]);
             assert_eq!(record["offer"], "order");

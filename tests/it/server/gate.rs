@@ -1,6 +1,7 @@
 //! The gate before `live`, over HTTP, by command and over gRPC.
 
 use hyper::{Method, StatusCode};
+use offerd::domain::record::read;
 use serde_json::{Value, json};
 
 use super::models::Model;
@@ -112,7 +113,7 @@ async fn a_log_that_cannot_tell_lets_nobody_in() {
     server.stop().await;
     let mut reasons = Vec::new();
     offerd::journal::read_folder(&data.join("journal"), &mut |_, entry| {
-        let record: Value = serde_json::from_str(&entry.json).unwrap();
+        let record: Value = read(&entry.record).unwrap();
         if let Some(forced) = record.get("forced") {
             reasons.push((forced["model"].clone(), forced["reason"].clone()));
         }

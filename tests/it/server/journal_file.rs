@@ -33,9 +33,9 @@ pub fn replay_all(data: &Path) -> usize {
     let mut same = 0;
     for (_, entry) in entries(data) {
         if entry.kind() == Some(EntryKind::Decision) {
-            let replayed = replayer.replay(&entry.json);
-            let replayed = replayed.unwrap_or_else(|e| panic!("{e}: {}", entry.json));
-            assert!(replayed.same, "{}\n{}", entry.json, replayed.placements);
+            let replayed = replayer.replay(&entry.record);
+            let replayed = replayed.unwrap_or_else(|e| panic!("{e}: {}", entry.record));
+            assert!(replayed.same, "{}\n{}", entry.record, replayed.placements);
             same += 1;
         }
     }

@@ -13,7 +13,8 @@ use crate::control::registry::health::Guardrails;
 use crate::decide::inputs::{InputSource, look};
 use crate::decide::record::DecisionRecord;
 use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
-use crate::domain::{Entry, EntryKind, Millis, Oddity};
+use crate::domain::record::read;
+use crate::domain::{Entry, EntryKind, Millis, Oddity, Record};
 use crate::journal::{Journal, Position, Reader};
 
 /// Records parsed a second for each version: what this costs, however many requests there are.
@@ -188,7 +189,7 @@ impl Follower {
                     if !asked || !new {
                         continue;
                     }
-                    if let Some(row) = row(catalog, &wanted.model, &entry.json) {
+                    if let Some(row) = row(catalog, &wanted.model, &entry.record) {
                         *left -= 1;
                         version.add(customer, row);
                     }
@@ -210,8 +211,8 @@ fn customer(entry: &Entry) -> u128 {
 }
 
 /// What a recorded request told a model; `None` where it is not on record.
-fn row(catalog: &Catalog, model: &LiveModel, record: &str) -> Option<Vec<Told>> {
-    let record: DecisionRecord<'_> = serde_json::from_str(record).ok()?;
+fn row(catalog: &Catalog, model: &LiveModel, record: &Record) -> Option<Vec<Told>> {
+    let record: DecisionRecord<'_> = read(record).ok()?;
     let request = record.request().ok()?;
     let placement = request.placements.first()?.id;
     let told = look(
@@ -281,7 +282,7 @@ fn stretch_rows(
                 }
                 read_to = position.ms;
                 if tells(&entry) && seen.insert(customer(&entry)) {
-                    rows.extend(row(catalog, model, &entry.json));
+                    rows.extend(row(catalog, model, &entry.record));
                 }
             }
         }
