@@ -9,12 +9,13 @@ use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// Longest wait for anything that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -151,11 +152,21 @@ fn spawn(port: u16, dir: &Path, arguments: &[String]) -> Child {
         .unwrap()
 }
 
-/// Carries bytes, and cuts the connection once after so many of them.
+/// Carries bytes, and cuts or holds a connection once after so many of them.
 pub struct Proxy {
     pub url: String,
     pub requests: Arc<AtomicI64>,
     pub replies: Arc<AtomicI64>,
+    hold: Arc<Hold>,
+}
+
+/// Requests that wait.
+#[derive(Default)]
+struct Hold {
+    /// The next budget that is used up means to wait.
+    wanted: AtomicBool,
+    holding: AtomicBool,
+    released: Notify,
 }
 
 /// A budget that is never used up.
@@ -167,19 +178,25 @@ impl Proxy {
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let budget = || Arc::new(AtomicI64::new(UNLIMITED));
         let (requests, replies) = (budget(), budget());
-        let budgets = (Arc::clone(&requests), Arc::clone(&replies));
+        let hold = Arc::new(Hold::default());
+        let budgets = (
+            Arc::clone(&requests),
+            Arc::clone(&replies),
+            Arc::clone(&hold),
+        );
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&target).await else {
                     continue;
                 };
                 let (requests, replies) = (Arc::clone(&budgets.0), Arc::clone(&budgets.1));
+                let hold = Arc::clone(&budgets.2);
                 tokio::spawn(async move {
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
                     tokio::select! {
-                        () = carry(&mut from_client, &mut to_server, &requests) => {}
-                        () = carry(&mut from_server, &mut to_client, &replies) => {}
+                        () = carry(&mut from_client, &mut to_server, &requests, Some(&hold)) => {}
+                        () = carry(&mut from_server, &mut to_client, &replies, None) => {}
                     }
                 });
             }
@@ -188,7 +205,25 @@ impl Proxy {
             url,
             requests,
             replies,
+            hold,
         }
+    }
+
+    /// Holds the connection on which `bytes` more requests have gone through, and no other.
+    pub fn hold_after(&self, bytes: i64) {
+        self.hold.wanted.store(true, Ordering::SeqCst);
+        Proxy::cut_after(&self.requests, bytes);
+    }
+
+    /// Whether a connection is held.
+    pub fn is_holding(&self) -> bool {
+        self.hold.holding.load(Ordering::SeqCst)
+    }
+
+    /// Lets it go on, also where the client has gone away meanwhile.
+    pub fn release(&self) {
+        self.hold.released.notify_one();
+        self.hold.holding.store(false, Ordering::SeqCst);
     }
 
     /// Cuts the connection after `bytes` more bytes in that direction.
@@ -206,6 +241,7 @@ async fn carry(
     from: &mut tokio::net::tcp::OwnedReadHalf,
     to: &mut tokio::net::tcp::OwnedWriteHalf,
     budget: &AtomicI64,
+    hold: Option<&Hold>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
@@ -214,8 +250,18 @@ async fn carry(
         if to.write_all(&buffer[..allowed]).await.is_err() {
             return;
         }
-        if allowed < n {
-            budget.store(UNLIMITED, Ordering::SeqCst);
+        if allowed == n {
+            continue;
+        }
+        budget.store(UNLIMITED, Ordering::SeqCst);
+        match hold.filter(|hold| hold.wanted.swap(false, Ordering::SeqCst)) {
+            None => return,
+            Some(hold) => {
+                hold.holding.store(true, Ordering::SeqCst);
+                hold.released.notified().await;
+            }
+        }
+        if to.write_all(&buffer[allowed..n]).await.is_err() {
             return;
         }
     }

@@ -13,18 +13,21 @@ pub struct RedisConfig {
     /// Changing it moves entries between streams, so the sink refuses a checkpoint of another
     /// number. Default 16.
     pub partitions: u16,
-    /// Entries of one stream that are applied by one script, 1 to 16,384. Redis answers nobody else
-    /// meanwhile. Default 512: about 2 ms.
+    /// Entries of one stream that are applied by one transaction, 1 to 16,384. Redis answers nobody
+    /// else while it applies them. Default 512: about 1 ms.
     pub batch_entries_max: usize,
-    /// Entries of one round trip, over all streams, 1 to 65,536. Halved after a timeout and grown
+    /// Entries of one round, over all streams, 1 to 65,536. Halved after a timeout and grown
     /// again, so that a slow Redis gets what it can take. Default 4,096.
     pub round_entries_max: usize,
-    /// Bytes of one round trip as the journal has them, 1 KiB to 64 MiB. As JSON they are up to three times as many; memory is
+    /// Bytes of one round as the journal has them, 1 KiB to 64 MiB. As JSON they are up to three times as many; memory is
     /// about seven times this for each round in flight. Default 2 MiB.
     pub round_bytes_max: usize,
-    /// Round trips begun before the first has ended, 1 to 16. Default 2: one is answered while the
-    /// next is sent.
+    /// Rounds begun before the first has ended, 1 to 16. Default 2: one is answered while the next is
+    /// sent.
     pub rounds_in_flight_max: usize,
+    /// Connections that share the streams, 1 to 16. Each waits for an answer once a batch, so a Redis
+    /// that is far away needs more. Default 2: one sends while the other waits.
+    pub connections: usize,
     /// How long the first entry after a pause waits for others to share its round trip with, at most
     /// 10,000. 0 sends at once. Default 5.
     pub batch_age_ms_max: u64,
@@ -65,6 +68,7 @@ impl Default for RedisConfig {
             round_entries_max: 4_096,
             round_bytes_max: 2 << 20,
             rounds_in_flight_max: 2,
+            connections: 2,
             batch_age_ms_max: 5,
             connect_timeout_ms: 1_000,
             response_timeout_ms: 500,
@@ -123,6 +127,11 @@ impl RedisConfig {
             (
                 (1..=16).contains(&self.rounds_in_flight_max),
                 "rounds_in_flight_max",
+                "1 to 16",
+            ),
+            (
+                (1..=16).contains(&self.connections),
+                "connections",
                 "1 to 16",
             ),
             (
@@ -195,6 +204,7 @@ mod tests {
             ("partitions = 0", "partitions"),
             ("partitions = 101", "partitions"),
             ("batch_entries_max = 0", "batch_entries_max"),
+            ("connections = 17", "connections"),
             ("response_timeout_ms = 0", "response_timeout_ms"),
             ("retry_ms_min = 6000", "retry_ms_min"),
         ];

@@ -9,14 +9,20 @@
 //! it in one script (`wire`), so no hole can be made. And on any doubt the stream is asked for its top (`shipper`), so
 //! nothing needs to be remembered for certain.
 //!
-//! `shipper` decides (with the words of `steps`), `wire` speaks, `redis` carries and `report` tells;
+//! `shipper` decides (with the words of `steps`), `wire` says what is said and why that is safe,
+//! `dialogue` says when, `lane` does over a `connection` that speaks `resp`, `redis` has them work and
+//! `report` tells;
 //! `saved` is the checkpoint, `window` what the journal keeps, `server` what the other end promises.
 
 mod config;
+mod connection;
+mod dialogue;
 mod error;
 mod handle;
+mod lane;
 mod redis;
 mod report;
+mod resp;
 mod saved;
 mod server;
 mod shipper;

@@ -1,52 +1,41 @@
 //! The sink at work: a thread that reads the journal and keeps rounds on their way to Redis.
 //!
-//! The thread may block on the disk; its runtime's one worker meanwhile drives the connection, so
-//! that reading the next round and answering the last overlap. The connection is made here, anew
-//! after every doubt, and never retries by itself: a retry that nobody knows of is a doubt that
-//! nobody asks about.
+//! The thread may block on the disk; its runtime's one worker meanwhile drives the connections (`lane`),
+//! so that reading the next round and sending the last overlap. What is lost on one of them ends the
+//! session: all are made anew, and every stream is asked for its top.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::redis::aio::MultiplexedConnection;
-use ::redis::io::tcp::TcpSettings;
-use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisResult, Value,
-};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 
 use super::config::RedisConfig;
+use super::connection::Connection;
 use super::error::ErrorCode;
 use super::handle::Shared;
+use super::lane::Lane;
+use super::resp::{Commands, Reply};
 use super::saved::Saved;
 use super::server::Server;
 use super::shipper::Shipper;
 use super::steps::{Answer, Backoff, Batch, Blocked, Fate, Question};
 use super::window::Window;
-use super::wire::{self, Encoder, Failure, Streams};
+use super::wire::{self, Encoder, Failure, Load, Streams};
 use crate::journal::{Checkpoint, Journal, Position, Reader};
 
-/// Bytes gathered before they are written to the socket: a round goes out in a few large writes.
-const WRITE_BUFFER_BYTES: usize = 256 << 10;
 /// A round shrunk by timeouts is never smaller than this.
 const ROUND_ENTRIES_MIN: usize = 16;
 
 /// How often a closed journal is looked into: it no longer tells when its last entries are readable.
 const CLOSED_JOURNAL_POLL: Duration = Duration::from_millis(20);
 
-type Reply = RedisResult<Vec<Value>>;
-
 /// A round on its way.
 struct Flight {
     batches: Vec<Batch>,
-    /// Streams whose keys are entered into the set, one reply each, before the batches'.
-    registered: Vec<usize>,
-    /// On the runtime's worker, which packs, sends and parses. It takes them in the order they were
-    /// made; were it otherwise, the later batch would find another top than it expects.
-    reply: JoinHandle<Reply>,
+    /// What becomes of each batch.
+    outcomes: Vec<oneshot::Receiver<Result<(), Failure>>>,
 }
 
 pub(super) struct Worker {
@@ -124,7 +113,7 @@ impl Worker {
     pub(super) async fn run(&mut self) {
         while !*self.stopped.borrow() {
             let failure = match self.connect().await {
-                Ok(connection) => self.session(connection).await,
+                Ok(lanes) => self.session(&lanes).await,
                 Err(failure) => Err(failure),
             };
             self.shipper.reset();
@@ -157,35 +146,24 @@ impl Worker {
         }
     }
 
-    async fn connect(&mut self) -> Result<MultiplexedConnection, Failure> {
+    async fn connect(&mut self) -> Result<Vec<Lane>, Failure> {
         let millis = Duration::from_millis;
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(socket2::TcpKeepalive::new().with_time(Duration::from_secs(30)));
-        let info = self.config.url.as_str().into_connection_info();
-        let client = info
-            .and_then(|info| Client::open(info.set_tcp_settings(tcp)))
-            .map_err(|error| failure(&error))?;
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(millis(self.config.connect_timeout_ms)))
-            .set_response_timeout(Some(millis(self.config.response_timeout_ms)))
-            .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&settings)
-            .await
-            .map_err(|error| failure(&error))?;
-        let server = match connection.send_packed_command(&::redis::cmd("INFO")).await {
-            Ok(Value::BulkString(text)) => Server::parse(&String::from_utf8_lossy(&text)),
-            Ok(Value::VerbatimString { text, .. }) => Server::parse(&text),
-            // The user may not run INFO: then nothing is known, and nothing depends on it.
-            Ok(_) => Server::default(),
-            Err(error) => {
-                let failure = failure(&error);
-                if failure.code.ends_connection() {
-                    return Err(failure);
-                }
-                Server::default()
+        let mut connections = Vec::new();
+        for _ in 0..self.config.connections {
+            let patience = millis(self.config.connect_timeout_ms);
+            connections.push(Connection::open(&self.config.url, patience).await?);
+        }
+        let patience = millis(self.config.response_timeout_ms);
+        let start = |connection| Lane::start(connection, patience);
+        let lanes: Vec<Lane> = connections.into_iter().map(start).collect();
+        let told = answers(&lanes[0], wire::single("INFO")).await?;
+        let server = match &told[..] {
+            [Reply::Bulk(text)] => Server::parse(&String::from_utf8_lossy(text)),
+            [Reply::Error(text)] if Failure::said(text).code.ends_connection() => {
+                return Err(Failure::said(text));
             }
+            // The user may not run INFO: then nothing is known, and nothing depends on it.
+            _ => Server::default(),
         };
         info!(
             version = server.version,
@@ -204,29 +182,29 @@ impl Worker {
         status.connections += 1;
         drop(status);
         self.registered.fill(false);
-        Ok(connection)
+        Ok(lanes)
     }
 
-    /// Works on one connection until it must be given up or the sink is told to stop.
-    async fn session(&mut self, connection: MultiplexedConnection) -> Result<(), Failure> {
+    /// Works until a connection must be given up or the sink is told to stop.
+    async fn session(&mut self, lanes: &[Lane]) -> Result<(), Failure> {
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let mut idle_since = Instant::now();
         loop {
             let stopping = *self.stopped.borrow();
             let questions = self.shipper.questions(self.now_ms());
             if !questions.is_empty() && !stopping {
-                self.ask(&connection, questions).await?;
+                self.ask(&lanes[0], questions).await?;
             }
             let mut at_end = stopping;
             while !at_end && flights.len() < self.config.rounds_in_flight_max {
-                match self.launch(&connection)? {
+                match self.launch(lanes)? {
                     Some(flight) => flights.push_back(flight),
                     None => at_end = true,
                 }
             }
             self.report();
             if let Some(flight) = flights.pop_front() {
-                self.land(flight).await?;
+                self.land(lanes, flight).await?;
                 idle_since = Instant::now();
             } else if stopping {
                 return Ok(());
@@ -241,27 +219,16 @@ impl Worker {
     }
 
     /// Asks all questions in one round trip.
-    async fn ask(
-        &mut self,
-        connection: &MultiplexedConnection,
-        questions: Vec<Question>,
-    ) -> Result<(), Failure> {
-        let mut pipeline = Pipeline::new();
+    async fn ask(&mut self, lane: &Lane, questions: Vec<Question>) -> Result<(), Failure> {
+        let mut commands = Commands::default();
         for question in &questions {
             let key = &self.streams.keys()[question.stream];
-            pipeline.add_command(wire::ask_top(key));
+            wire::ask_top(&mut commands, key);
             if let Some(proof) = question.proof {
-                pipeline.add_command(wire::ask_entry(key, proof));
+                wire::ask_entry(&mut commands, key, proof);
             }
         }
-        let replies = connection
-            .clone()
-            .send_packed_commands(&pipeline, 0, pipeline.len())
-            .await
-            .map_err(|error| failure(&error))?;
-        if replies.len() != pipeline.len() {
-            return Err(Failure::new(ErrorCode::Protocol, "a reply is missing"));
-        }
+        let replies = answers(lane, commands).await?;
         let mut replies = replies.iter();
         let mut ends = None;
         for question in questions {
@@ -293,7 +260,7 @@ impl Worker {
     }
 
     /// Reads the journal until there is a round to send, and sends it. `None` at the journal's end.
-    fn launch(&mut self, connection: &MultiplexedConnection) -> Result<Option<Flight>, Failure> {
+    fn launch(&mut self, lanes: &[Lane]) -> Result<Option<Flight>, Failure> {
         loop {
             // After a loss this may be a long way through the journal.
             if *self.stopped.borrow() {
@@ -309,29 +276,30 @@ impl Worker {
                 .map_err(|error| {
                     Failure::new(ErrorCode::Journal, &format!("read the journal: {error}"))
                 })?;
-            let mut commands: Vec<Cmd> = Vec::new();
+            let mut loads: Vec<Load> = Vec::new();
             for (position, entry) in &entries {
                 let stream = self.streams.of(entry);
                 let Fate::Join(batch) = self.shipper.offer(*position, stream) else {
                     continue;
                 };
                 let index = stream.expect("only entries of a stream join a batch");
-                if batch == commands.len() {
+                if batch == loads.len() {
                     let key = &self.streams.keys()[index];
-                    commands.push(self.encoder.open(
+                    loads.push(self.encoder.open(
                         key,
                         self.streams.node(),
                         self.config.stream_entries_max,
                         self.shipper.expected(batch),
+                        !self.registered[index],
                     ));
                 }
-                self.encoder.append(&mut commands[batch], *position, entry);
+                self.encoder.append(&mut loads[batch], *position, entry);
             }
             self.shipper
                 .settle(entries.is_empty().then_some(end), self.now_ms());
             let batches = self.shipper.take_round();
             if !batches.is_empty() {
-                return Ok(Some(self.send(connection, batches, commands)));
+                return Ok(Some(send(lanes, batches, loads)));
             }
             if entries.is_empty() && !self.shipper.is_rewound() {
                 return Ok(None);
@@ -344,68 +312,28 @@ impl Worker {
         self.config.round_bytes_max * self.round_entries / self.config.round_entries_max
     }
 
-    fn send(
-        &mut self,
-        connection: &MultiplexedConnection,
-        batches: Vec<Batch>,
-        commands: Vec<Cmd>,
-    ) -> Flight {
-        let mut pipeline = Pipeline::with_capacity(2 * batches.len());
-        let mut registered = Vec::new();
-        for batch in &batches {
-            if !self.registered[batch.stream] && !registered.contains(&batch.stream) {
-                registered.push(batch.stream);
-                pipeline.add_command(wire::register(&self.streams.keys()[batch.stream]));
-            }
-        }
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        let mut connection = connection.clone();
-        let reply = tokio::spawn(async move {
-            connection
-                .send_packed_commands(&pipeline, 0, pipeline.len())
-                .await
-        });
-        Flight {
-            batches,
-            registered,
-            reply,
-        }
-    }
-
-    /// Waits for a round's replies and tells the shipper.
-    async fn land(&mut self, flight: Flight) -> Result<(), Failure> {
-        let replies = match flight.reply.await {
-            Ok(Ok(replies)) => replies,
-            Ok(Err(error)) => {
-                let failure = failure(&error);
-                if failure.code == ErrorCode::Timeout {
-                    self.round_entries = (self.round_entries / 2).max(ROUND_ENTRIES_MIN);
-                }
-                return Err(failure);
-            }
-            Err(error) => return Err(Failure::new(ErrorCode::Other, &error.to_string())),
-        };
-        if replies.len() != flight.registered.len() + flight.batches.len() {
-            return Err(Failure::new(ErrorCode::Protocol, "a reply is missing"));
-        }
+    /// Waits for what becomes of a round and tells the shipper.
+    async fn land(&mut self, lanes: &[Lane], flight: Flight) -> Result<(), Failure> {
         let grown = self.round_entries + self.round_entries / 8 + 1;
         self.round_entries = grown.min(self.config.round_entries_max);
-        let (sets, replies) = replies.split_at(flight.registered.len());
-        for (&stream, reply) in flight.registered.iter().zip(sets) {
-            match wire::entered(reply) {
-                Ok(()) => self.registered[stream] = true,
-                Err(failure) => self.count(&failure),
-            }
-        }
         let mut ends = None;
         let mut applied = 0;
         self.works = true;
-        for (batch, reply) in flight.batches.iter().zip(replies) {
-            let outcome = wire::applied(reply, batch.entries);
+        let mut late = false;
+        for (batch, outcome) in flight.batches.iter().zip(flight.outcomes) {
+            let Ok(outcome) = outcome.await else {
+                let lost = lanes[lane_of(batch, lanes)].lost();
+                late |= lost.code == ErrorCode::Timeout;
+                // It is counted once, by who hears of it.
+                self.works = false;
+                ends = Some(lost);
+                continue;
+            };
             match &outcome {
-                Ok(()) => applied += batch.entries as u64,
+                Ok(()) => {
+                    applied += batch.entries as u64;
+                    self.registered[batch.stream] = true;
+                }
                 Err(failure) => {
                     self.count(failure);
                     ends = failure
@@ -417,6 +345,9 @@ impl Worker {
             }
             let outcome = outcome.map_err(|failure| failure.code);
             self.shipper.replied(batch, outcome, self.now_ms());
+        }
+        if late {
+            self.round_entries = (self.round_entries / 2).max(ROUND_ENTRIES_MIN);
         }
         if applied > 0 {
             self.failures = 0;
@@ -449,8 +380,25 @@ impl Worker {
     }
 }
 
-fn failure(error: &::redis::RedisError) -> Failure {
-    Failure::new(ErrorCode::of_error(error), &error.to_string())
+/// Gives a round to the connections.
+fn send(lanes: &[Lane], batches: Vec<Batch>, loads: Vec<Load>) -> Flight {
+    let mut outcomes = Vec::new();
+    for (batch, mut load) in batches.iter().zip(loads) {
+        load.close();
+        outcomes.push(lanes[lane_of(batch, lanes)].append(load));
+    }
+    Flight { batches, outcomes }
+}
+
+/// The connection of a batch: always the same for a stream, for the order of its batches.
+fn lane_of(batch: &Batch, lanes: &[Lane]) -> usize {
+    // A partition's streams are neighbours, and the second one has little to do.
+    batch.stream / 2 % lanes.len()
+}
+
+/// The replies to commands outside of any transaction.
+async fn answers(lane: &Lane, commands: Commands) -> Result<Vec<Reply>, Failure> {
+    lane.ask(commands).await.map_err(|_| lane.lost())
 }
 
 /// The URL without its password.

@@ -2,8 +2,8 @@
 //!
 //! One journal feeds many streams. For each stream the shipper knows the **top**: the last id that
 //! is certainly in Redis (`acked`) and the last it has handed to the connection (`sent`). A batch
-//! says which top it expects, and Redis takes the batch only onto that top (see `wire`); so whatever
-//! is applied of it is its beginning, after everything before it, and however often it is sent.
+//! says which top it expects, and Redis takes it only onto that top and as a whole (see `wire`); so
+//! it comes after everything before it, once, and however often it is sent.
 //!
 //! Anything else than "applied" is **doubt**, and doubt has one cure: ask the stream's top and go on
 //! from there.
@@ -87,6 +87,12 @@ fn before(position: Position) -> Position {
         ms: position.ms,
         seq: position.seq.saturating_sub(1),
     }
+}
+
+/// Whether another entry may join. A stream that is not there yet is made with a single one: what is
+/// not there cannot be watched, and of a single entry no part can be refused (see `wire`).
+fn has_room(batch: &Batch, entries_max: usize) -> bool {
+    batch.expected != Position::START && batch.entries < entries_max
 }
 
 impl Shipper {
@@ -295,7 +301,8 @@ impl Shipper {
                 return Fate::Pass;
             }
         }
-        let open = self.open[index].filter(|&b| self.round[b].entries < self.batch_entries_max);
+        let (round, max) = (&self.round, self.batch_entries_max);
+        let open = self.open[index].filter(|&b| has_room(&round[b], max));
         let batch = match open {
             Some(batch) => batch,
             None => {

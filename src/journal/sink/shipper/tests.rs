@@ -107,8 +107,16 @@ fn what_is_shipped_waits_for_the_reply() {
     tell(&mut shipper, at(0), false);
     read(&mut shipper, 3);
     let round = shipper.take_round();
+    // A stream is made with a single entry.
+    let spans: Vec<_> = round
+        .iter()
+        .map(|b| (b.expected, b.first, b.last))
+        .collect();
+    assert_eq!(spans, [(at(0), at(1), at(1)), (at(1), at(2), at(3))]);
     assert_eq!(shipper.shipped(), before(at(1)));
     shipper.replied(&round[0], Ok(()), 0);
+    assert_eq!(shipper.shipped(), before(at(2)));
+    shipper.replied(&round[1], Ok(()), 0);
     assert_eq!(shipper.shipped(), at(3));
 }
 
