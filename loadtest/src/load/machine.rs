@@ -100,33 +100,24 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, most);
 }
 
-/// Runs all present threads of a process before everything that is not real-time, and says what came of
-/// it. Threads that it starts later are not raised: a model that is being built must not be.
+/// Runs the present threads of a process before everything that is not real-time, and says what came of
+/// it. Those that have made way for the others (learning, reading models) go on making way, and threads that it
+/// starts later are not raised.
 pub fn raise_priority(what: &str, pid: u32) -> String {
-    let pid_text = pid.to_string();
-    let arguments = [
-        "--all-tasks",
-        "--reset-on-fork",
-        "--fifo",
-        "--pid",
-        FIFO_PRIORITY,
-        &pid_text,
-    ];
-    let output = Command::new("chrt").args(arguments).output();
-    let refused = match output {
-        Ok(output) if output.status.success() => String::new(),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => format!("chrt: {error}"),
-    };
     let tasks = tasks(pid);
-    let raised = tasks
-        .iter()
-        .filter(|&&task| policy(pid, task) == Some(SCHED_FIFO));
-    let found = format!(
-        "{what}: SCHED_FIFO on {} of {} threads",
-        raised.count(),
-        tasks.len()
-    );
+    let equal = |task: &&u32| scheduling(pid, **task).is_some_and(|s| s.nice <= 0);
+    let texts: Vec<String> = tasks.iter().filter(equal).map(u32::to_string).collect();
+    let mut refused = String::new();
+    for task in &texts {
+        let arguments = ["--reset-on-fork", "--fifo", "--pid", FIFO_PRIORITY, task];
+        match Command::new("chrt").args(arguments).output() {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => refused = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => refused = format!("chrt: {error}"),
+        }
+    }
+    let raised = tasks.iter().filter(|&&task| is_fifo(pid, task)).count();
+    let found = format!("{what}: SCHED_FIFO on {raised} of {} threads", tasks.len());
     match refused.as_str() {
         "" => found,
         why => format!("{found} ({why})"),
@@ -140,14 +131,14 @@ pub fn raise_this_thread(what: &str) -> String {
     let text = task.to_string();
     let arguments = ["--fifo", "--pid", FIFO_PRIORITY, &text];
     let done = Command::new("chrt").args(arguments).output();
-    match (policy(std::process::id(), task), done) {
-        (Some(SCHED_FIFO), _) => format!("{what}: SCHED_FIFO"),
-        (_, Ok(output)) => {
-            let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            format!("{what}: not SCHED_FIFO ({why})")
-        }
-        (_, Err(error)) => format!("{what}: not SCHED_FIFO (chrt: {error})"),
+    if is_fifo(std::process::id(), task) {
+        return format!("{what}: SCHED_FIFO");
     }
+    let why = match done {
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => format!("chrt: {error}"),
+    };
+    format!("{what}: not SCHED_FIFO ({why})")
 }
 
 fn tasks(pid: u32) -> Vec<u32> {
@@ -158,15 +149,24 @@ fn tasks(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-fn policy(pid: u32, task: u32) -> Option<u32> {
+/// How a thread is scheduled.
+struct Scheduling {
+    nice: i32,
+    policy: u32,
+}
+
+fn is_fifo(pid: u32, task: u32) -> bool {
+    scheduling(pid, task).is_some_and(|s| s.policy == SCHED_FIFO)
+}
+
+fn scheduling(pid: u32, task: u32) -> Option<Scheduling> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{task}/stat")).ok()?;
-    // After the name, which may contain anything, comes field 3; the policy is field 41.
-    text.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(38)?
-        .parse()
-        .ok()
+    // After the name, which may contain anything, comes field 3; 19 is the nice value and 41 the policy.
+    let words: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    Some(Scheduling {
+        nice: words.get(16)?.parse().ok()?,
+        policy: words.get(38)?.parse().ok()?,
+    })
 }
 
 /// What a process has used so far.
