@@ -210,8 +210,15 @@ fn failed(error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What happened, and why, down to what the operating system said.
+/// What happened, and why, down to what the operating system said. Errors that tell their cause by themselves are
+/// believed.
 fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.fold(error.to_string(), |text, cause| {
+        let said = cause.to_string();
+        match text.ends_with(&said) {
+            true => text,
+            false => format!("{text}: {said}"),
+        }
+    })
 }

@@ -159,6 +159,13 @@ fn wrong_settings_are_named() {
     let said = Process::refused(dir.path(), "[catalog]\nfile = \"bad.toml\"");
     assert_eq!(said.code, 64, "{said:?}");
     assert!(said.stderr.contains("catalog refused"), "{said:?}");
+    let told = said.stderr.matches("placement").count();
+    let once = said
+        .stderr
+        .lines()
+        .filter(|l| l.contains("placement"))
+        .count();
+    assert_eq!(told, once, "a mistake is told once: {said:?}");
     let said = Process::run(&["serve", "--no-such-flag"]);
     assert_eq!(said.code, 2, "{said:?}");
 }
