@@ -2,7 +2,7 @@
 //!
 //! A record is a JSON object to everybody outside. Most records of a busy server are read by nobody but
 //! its own learner and its own shipper, and writing seventeen digits for each of a thousand numbers is
-//! most of what a decision would cost. So the journal holds a [`packed`](form) form of the same object,
+//! most of what a decision would cost. So the journal holds a packed form of the same object,
 //! and [`Record::json`] makes of it, byte for byte, what `serde_json` would have written.
 //!
 //! Both forms are read through [`read`]: journals of before, NDJSON files and Redis Streams hold text.

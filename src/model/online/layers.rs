@@ -3,7 +3,7 @@
 //! One type for the server, for `offerd simulate` and for `offerd bandit`. The log-odds of an offer are the model's, put right by
 //! Platt's two numbers, plus what its class does plus what tells it apart from its class. A class is learnt from all of its offers,
 //! row by row, for as long as there are any, and forgets its level slowly; so a new offer is its class. An offer's own terms are
-//! fitted again to all of its rows ([`super::arm`]), over what model and class said when each row was learnt: classes follow
+//! fitted again to all of its rows (`arm.rs`), over what model and class said when each row was learnt: classes follow
 //! what changes, and an offer what is its own.
 //!
 //! How much offers of a class differ is different everywhere: in level only, where a class has a hundred tariffs, or in
