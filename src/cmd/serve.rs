@@ -114,14 +114,14 @@ pub fn runtime(threads: usize) -> io::Result<Runtime> {
         0 => available_parallelism()?.get(),
         threads => threads,
     };
-    let mut runtime = match threads {
-        1 => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
+    let mut runtime = if threads == 1 {
+        Builder::new_current_thread()
+    } else {
+        let mut several = Builder::new_multi_thread();
+        several.worker_threads(threads);
+        several.global_queue_interval(COMMON_LINE_EVERY);
+        several
     };
-    if threads > 1 {
-        runtime.worker_threads(threads);
-        runtime.global_queue_interval(COMMON_LINE_EVERY);
-    }
     runtime.enable_all().thread_name("offerd-serve").build()
 }
 
@@ -129,7 +129,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
     let system = |e: std::io::Error| StartError::System(format!("signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
-    let redis = config.redis.url.clone();
+    let redis = config.redis.without_password();
     let data = config.node.data.clone();
     let unready = Duration::from_millis(config.node.unready_ms);
     let app = App::start(config).await?;
@@ -169,19 +169,9 @@ fn announce(app: &App, data: &Path, redis: &str) -> io::Result<()> {
     writeln!(out, "  operators   http://{admin}/")?;
     writeln!(out, "  journal     {}", data.join("journal").display())?;
     if !redis.is_empty() {
-        writeln!(out, "  streams     {}", without_password(redis))?;
+        writeln!(out, "  streams     {}", redis)?;
     }
     out.flush()
-}
-
-/// The URL without what must not be in a log.
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}://…{}", &url[..scheme], &url[at..])
-        }
-        _ => url.to_owned(),
-    }
 }
 
 fn start_log(config: &Config) -> Result<(), ConfigError> {

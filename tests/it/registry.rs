@@ -121,12 +121,8 @@ impl Node {
         self.control.push(&push, offerd::serve::now()).unwrap();
     }
 
-    /// One decision: its id and its model, which all of its tokens must name too.
-    fn ask(&self, customer: &str) -> (String, String) {
-        let body = format!(
-            r#"{{"appointment": {{"phase": "en_route"}}, "customer": {{"id": "{customer}",
-                "features": {{"tenure": 14}}}}, "placements": [{{"id": "tracker_hero"}}, {{"id": "map_card"}}]}}"#
-        );
+    /// The answer to a request of a trusted caller.
+    fn decide(&self, body: &str) -> serde_json::Value {
         let message: DecisionRequest<'_> = parse(body.as_bytes()).unwrap();
         let asked = Asked {
             since: Instant::now(),
@@ -138,7 +134,16 @@ impl Node {
         let answer = self
             .service
             .decide(&message, asked, |answer| serde_json::to_value(&answer));
-        let answer = answer.expect("the request is well-formed").unwrap();
+        answer.expect("the request is well-formed").unwrap()
+    }
+
+    /// One decision: its id and its model, which all of its tokens must name too.
+    fn ask(&self, customer: &str) -> (String, String) {
+        let body = format!(
+            r#"{{"appointment": {{"phase": "en_route"}}, "customer": {{"id": "{customer}",
+                "features": {{"tenure": 14}}}}, "placements": [{{"id": "tracker_hero"}}, {{"id": "map_card"}}]}}"#
+        );
+        let answer = self.decide(&body);
         assert_eq!(answer["degraded"], serde_json::json!([]), "{answer}");
         let model = answer["model"].as_str().unwrap().to_owned();
         for placement in answer["placements"].as_array().unwrap() {
@@ -385,18 +390,7 @@ async fn conversions_are_counted_for_the_version_that_decided() {
             r#"{{"appointment": {{"phase": "en_route"}}, "customer": {{"id": "{customer}"}},
                 "placements": [{{"id": "tracker_hero"}}]}}"#
         );
-        let message: DecisionRequest<'_> = parse(body.as_bytes()).unwrap();
-        let asked = Asked {
-            since: Instant::now(),
-            effort: Effort::Full,
-            gpc: false,
-            believed: true,
-            reveal: true,
-        };
-        let answer = self::value(
-            node.service
-                .decide(&message, asked, |a| serde_json::to_value(&a)),
-        );
+        let answer = node.decide(&body);
         let token = answer["placements"][0]["offers"][0]["token"].as_str();
         tokens.extend(token.map(str::to_owned));
     }
@@ -446,18 +440,7 @@ async fn odd_inputs_are_counted() {
             r#"{{"appointment": {{"phase": "en_route"}}, "customer": {{"id": "c", "features": {features}}},
                 "placements": [{{"id": "tracker_hero"}}, {{"id": "map_card"}}]}}"#
         );
-        let message: DecisionRequest<'_> = parse(body.as_bytes()).unwrap();
-        let asked = Asked {
-            since: Instant::now(),
-            effort: Effort::Full,
-            gpc: false,
-            believed: true,
-            reveal: true,
-        };
-        let answer = self::value(
-            node.service
-                .decide(&message, asked, |a| serde_json::to_value(&a)),
-        );
+        let answer = node.decide(&body);
         assert_eq!(answer["degraded"], serde_json::json!([]), "{answer}");
     }
     let metrics = node.control.model_metrics();
@@ -487,10 +470,4 @@ async fn odd_inputs_are_counted() {
         }
     }
     node.journal.close().await;
-}
-
-fn value<E: std::fmt::Debug>(
-    answer: Result<Result<serde_json::Value, serde_json::Error>, E>,
-) -> serde_json::Value {
-    answer.unwrap().unwrap()
 }

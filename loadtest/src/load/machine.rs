@@ -105,40 +105,37 @@ pub fn raise_file_limit() {
 /// starts later are not raised.
 pub fn raise_priority(what: &str, pid: u32) -> String {
     let tasks = tasks(pid);
-    let equal = |task: &&u32| scheduling(pid, **task).is_some_and(|s| s.nice <= 0);
-    let texts: Vec<String> = tasks.iter().filter(equal).map(u32::to_string).collect();
-    let mut refused = String::new();
-    for task in &texts {
-        let arguments = ["--reset-on-fork", "--fifo", "--pid", FIFO_PRIORITY, task];
-        match Command::new("chrt").args(arguments).output() {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => refused = String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => refused = format!("chrt: {error}"),
-        }
+    let makes_way = |task: u32| scheduling(pid, task).is_none_or(|s| s.nice > 0);
+    let mut refused = None;
+    for &task in tasks.iter().filter(|&&task| !makes_way(task)) {
+        refused = raise(task, &["--reset-on-fork"]).err().or(refused);
     }
     let raised = tasks.iter().filter(|&&task| is_fifo(pid, task)).count();
     let found = format!("{what}: SCHED_FIFO on {raised} of {} threads", tasks.len());
-    match refused.as_str() {
-        "" => found,
-        why => format!("{found} ({why})"),
+    match refused {
+        None => found,
+        Some(why) => format!("{found} ({why})"),
     }
 }
 
 /// The same for the calling thread alone.
 pub fn raise_this_thread(what: &str) -> String {
     let task = rustix::thread::gettid().as_raw_nonzero().get();
-    let task = task.unsigned_abs();
-    let text = task.to_string();
-    let arguments = ["--fifo", "--pid", FIFO_PRIORITY, &text];
-    let done = Command::new("chrt").args(arguments).output();
-    if is_fifo(std::process::id(), task) {
-        return format!("{what}: SCHED_FIFO");
+    match raise(task.unsigned_abs(), &[]) {
+        Ok(()) => format!("{what}: SCHED_FIFO"),
+        Err(why) => format!("{what}: not SCHED_FIFO ({why})"),
     }
-    let why = match done {
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(error) => format!("chrt: {error}"),
-    };
-    format!("{what}: not SCHED_FIFO ({why})")
+}
+
+/// Has the system run a thread before everything that is not real-time, or says why it does not.
+fn raise(task: u32, flags: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("chrt");
+    command.args(flags).args(["--fifo", "--pid", FIFO_PRIORITY]);
+    match command.arg(task.to_string()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(format!("chrt: {error}")),
+    }
 }
 
 fn tasks(pid: u32) -> Vec<u32> {

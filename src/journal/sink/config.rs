@@ -93,6 +93,18 @@ pub struct ConfigError {
 }
 
 impl RedisConfig {
+    /// The URL without what must not be in a log.
+    #[must_use]
+    pub fn without_password(&self) -> String {
+        let url = &self.url;
+        match (url.find("://"), url.rfind('@')) {
+            (Some(scheme), Some(at)) if scheme < at => {
+                format!("{}://…{}", &url[..scheme], &url[at..])
+            }
+            _ => url.clone(),
+        }
+    }
+
     /// # Errors
     /// The first setting outside its range.
     pub fn check(&self) -> Result<(), ConfigError> {

@@ -84,6 +84,7 @@ impl Lane {
     /// Sends a batch. No answer means [`Lane::lost`], and that nothing is known of the batch.
     pub fn append(&self, load: Load) -> oneshot::Receiver<Result<(), Failure>> {
         let (outcome, receiver) = oneshot::channel();
+        // As above.
         let _ = self.jobs.send(Job::Append(Append { load, outcome }));
         receiver
     }
@@ -137,13 +138,11 @@ impl Worker {
         commands: &Commands,
         answer: oneshot::Sender<Replies>,
     ) -> Result<(), Lost> {
-        self.send(commands).await?;
-        let mut replies = Vec::new();
-        while replies.len() < commands.number() {
-            replies.push(self.hear().await?);
-        }
+        self.deadline = Instant::now() + self.patience;
+        let asked = self.connection.ask(commands);
+        let replies = in_time(self.deadline, asked).await;
         // Nobody waits any more where the session has ended.
-        let _ = answer.send(replies);
+        let _ = answer.send(replies.map_err(|failure| self.lose(failure))?);
         Ok(())
     }
 
@@ -192,11 +191,8 @@ impl Worker {
     async fn send(&mut self, commands: &Commands) -> Result<(), Lost> {
         self.deadline = Instant::now() + self.patience;
         let sent = self.connection.send(commands.bytes());
-        match tokio::time::timeout_at(self.deadline, sent).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(failure)) => Err(self.lose(failure)),
-            Err(_) => Err(self.lose(late())),
-        }
+        let sent = in_time(self.deadline, sent).await;
+        sent.map_err(|failure| self.lose(failure))
     }
 
     async fn hear(&mut self) -> Result<Reply, Lost> {
@@ -206,11 +202,8 @@ impl Worker {
                 Ok(None) => {}
                 Err(failure) => return Err(self.lose(failure)),
             }
-            match tokio::time::timeout_at(self.deadline, self.connection.listen()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(failure)) => return Err(self.lose(failure)),
-                Err(_) => return Err(self.lose(late())),
-            }
+            let heard = in_time(self.deadline, self.connection.listen()).await;
+            heard.map_err(|failure| self.lose(failure))?;
         }
     }
 
@@ -221,6 +214,13 @@ impl Worker {
     }
 }
 
-fn late() -> Failure {
-    Failure::new(ErrorCode::Timeout, "redis did not answer in time")
+/// What comes of `work`, or that it took too long.
+async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_| Failure::new(ErrorCode::Timeout, "redis did not answer in time");
+    tokio::time::timeout_at(deadline, work)
+        .await
+        .map_err(late)?
 }

@@ -174,7 +174,7 @@ impl Worker {
         let mut status = self.shared.status();
         if status.server.as_ref() != Some(&server) {
             for warning in server.warnings() {
-                warn!(url = %redacted(&self.config.url), warning, "redis may lose entries");
+                warn!(url = %self.config.without_password(), warning, "redis may lose entries");
             }
         }
         status.server = Some(server);
@@ -399,12 +399,4 @@ fn lane_of(batch: &Batch, lanes: &[Lane]) -> usize {
 /// The replies to commands outside of any transaction.
 async fn answers(lane: &Lane, commands: Commands) -> Result<Vec<Reply>, Failure> {
     lane.ask(commands).await.map_err(|_| lane.lost())
-}
-
-/// The URL without its password.
-fn redacted(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
 }

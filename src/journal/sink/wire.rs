@@ -151,7 +151,7 @@ impl Encoder {
             guard.push(&["SADD", STREAMS_KEY, key]);
         }
         guard.push(&["WATCH", key]);
-        guard.push(&["XINFO", "STREAM", key]);
+        ask_top(&mut guard, key);
         guard.push(&["MULTI"]);
         let mut commands = Commands::default();
         if expected != Position::START {
@@ -177,7 +177,7 @@ impl Encoder {
     /// `offer` and what follows it.
     pub fn append(&mut self, load: &mut Load, position: Position, entry: &Entry) {
         let xadd = &mut load.commands;
-        let fields = 7 + form(entry).count_ones() as usize;
+        let fields = 7 + optional_fields(entry);
         xadd.begin(load.head_words + 1 + 2 * fields);
         xadd.encoded(&load.head);
         xadd.word(self.tell(position));
@@ -254,8 +254,8 @@ impl Encoder {
     }
 }
 
-/// Which of the fields an entry has that not every entry has, a bit for each in their order.
-fn form(entry: &Entry) -> u32 {
+/// How many fields an entry has that not every entry has.
+fn optional_fields(entry: &Entry) -> usize {
     let has = [
         entry.decision().is_some(),
         entry.offer.is_some(),
@@ -264,7 +264,7 @@ fn form(entry: &Entry) -> u32 {
         entry.propensity.is_some(),
         entry.model.is_some(),
     ];
-    (0..).zip(has).map(|(bit, has)| u32::from(has) << bit).sum()
+    has.iter().filter(|has| **has).count()
 }
 
 impl Load {

@@ -24,18 +24,7 @@ impl Node {
                 r#"{{"appointment": {{"phase": "en_route"}}, "customer": {{"id": "{name}-{i}",
                     "features": {{{told}"Contract": "One year"}}}}, "placements": [{{"id": "tracker_hero"}}]}}"#
             );
-            let message: DecisionRequest<'_> = parse(body.as_bytes()).unwrap();
-            let asked = Asked {
-                since: Instant::now(),
-                effort: Effort::Full,
-                gpc: false,
-                believed: true,
-                reveal: true,
-            };
-            let answer = self
-                .service
-                .decide(&message, asked, |a| serde_json::to_value(&a));
-            value(answer);
+            self.decide(&body);
         }
         let mut watch = self.journal.watch();
         let mut reader = self.journal.reader(Position::START);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tonic::transport::Endpoint;
 
 use super::process::Process;
-use super::{Server, ask, ask_demo, catalog, config_with, event, offers, until};
+use super::{Client, Server, ask, ask_demo, catalog, config_with, event, offers, until};
 
 /// The test catalog with everything at random, and nothing to wait for.
 fn learning() -> String {
@@ -14,6 +14,19 @@ fn learning() -> String {
         "kind = \"deterministic\"\n",
         "kind = \"epsilon_greedy\"\nepsilon = 1.0\n[learning]\nhold_minutes = 0\n",
     )
+}
+
+/// The report, once so many showings are learnt and what was learnt is served.
+async fn learnt(client: &Client, showings: u64) -> Value {
+    let report = async || client.admin_get("/v1/reports/learning").await;
+    until("everything is learnt", async || {
+        // A hold ends with the next record.
+        client.decide(&ask("passing by", 1)).await;
+        let report = report().await;
+        report["events"]["learnt"] == showings && report["serving"] == report["version"]
+    })
+    .await;
+    report().await
 }
 
 /// Goal: what customers do is believed within seconds, is on record and in the reports, and replays.
@@ -33,15 +46,7 @@ async fn what_sells_is_believed_within_seconds() {
         }
         client.record(&events).await;
     }
-    let report = async || client.admin_get("/v1/reports/learning").await;
-    until("everything is learnt", async || {
-        // A hold ends with the next record.
-        client.decide(&ask("passing by", 1)).await;
-        let report = report().await;
-        report["events"]["learnt"] == 60 && report["serving"] == report["version"]
-    })
-    .await;
-    let told = report().await;
+    let told = learnt(client, 60).await;
     let sold = told["events"]["used"].as_u64().unwrap() - 60;
     assert!(sold > 5, "{told}");
     assert_eq!(told["running"], true);
@@ -133,14 +138,7 @@ async fn a_guide_that_is_used_is_believed() {
     }
     // The same id twice is one event; another id is another use.
     assert_eq!(sent, 120 + guides);
-    let report = async || client.admin_get("/v1/reports/learning").await;
-    until("everything is learnt", async || {
-        client.decide(&ask("passing by", 1)).await;
-        let report = report().await;
-        report["events"]["learnt"] == 60 && report["serving"] == report["version"]
-    })
-    .await;
-    let told = report().await;
+    let told = learnt(client, 60).await;
     assert_eq!(told["events"]["events"], 60 + 2 * guides, "{told}");
     assert_eq!(told["events"]["used"], 60 + guides, "{told}");
     assert_eq!(told["events"]["repeated"], guides, "{told}");
