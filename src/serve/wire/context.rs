@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::check::{Budget, range};
 use super::parse::Object;
+use super::quick::quick_objects;
 use super::scalar::{Instant, Text, Whole};
 use super::validate::{customer, technician};
 use super::{Care, Consent, Customer, DecisionRequest, Malformed, Technician, limits, schema};
@@ -27,6 +28,10 @@ pub struct ContextRequest<'a> {
     /// For how long the token holds, in seconds; 900 if absent.
     #[schema(schema_with = schema::ttl_seconds)]
     pub ttl_seconds: Option<Whole>,
+}
+
+quick_objects! {
+    ContextRequest<'a> { customer, technician, ttl_seconds }
 }
 
 /// What a context token carries, as JSON.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{Budget, missing, range, string, word};
-use super::parse::{Object, parse};
+use super::parse::{Object, parse, thoroughly};
+use super::quick::quick_objects;
 use super::scalar::{Instant, Text, Whole};
 use super::{Malformed, Money, Problem, Refusal, limits, schema};
 use crate::domain::{
@@ -63,6 +64,13 @@ pub struct Event<'a> {
     /// The rating; required for feedback.
     #[schema(schema_with = schema::rating)]
     pub rating: Option<Whole>,
+}
+
+quick_objects! {
+    EventRequest<'a> { events }
+    Event<'a> {
+        id, kind = "type", token, at, value, appointment_id, phase, dwell_ms, element, rating,
+    }
 }
 
 /// A batch as read: each item an event, or why it is none.
@@ -198,7 +206,7 @@ fn read_apart(body: &[u8]) -> Result<EventBatch<'static>, Problem> {
     struct Apart {
         events: Option<Vec<serde_json::Value>>,
     }
-    let items = parse::<Apart>(body)?.events.unwrap_or_default();
+    let items = thoroughly::<Apart>(body)?.events.unwrap_or_default();
     Ok(EventBatch(items.into_iter().map(read_one).collect()))
 }
 

@@ -7,8 +7,9 @@
 //! twin.
 //!
 //! Reading JSON: unknown fields are ignored, an explicit `null` means absent, a field told twice is an
-//! error. A body that does not parse is read a second time by a reader that keeps the path, so that
-//! well-formed requests do not pay for the names in the errors of others.
+//! error. There are three readers: a quick one for what nearly all send, serde for the rest, and one that
+//! keeps the path for what serde refuses, so that well-formed requests do not pay for the names in the
+//! errors of others.
 //!
 //! Nothing in here decides, waits, looks at a clock or knows a socket. No wire type leaves `serve`.
 
@@ -16,9 +17,11 @@ mod check;
 mod context;
 mod event;
 pub mod limits;
+mod nesting;
 mod openapi;
 mod parse;
 mod proto;
+mod quick;
 mod refusal;
 mod request;
 mod response;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::parse::Object;
+use super::quick::{Cursor, Quick, quick_objects};
 use super::scalar::{Instant, Scalar, Text, Whole};
 use super::schema;
 
@@ -208,6 +209,10 @@ pub struct Money<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Features<'a>(pub Vec<(Text<'a>, Option<Scalar<'a>>)>);
 
+/// Room for as many features as most senders have; more only costs a copy. A few more than these would take
+/// the kilobyte up to which glibc's allocator has blocks at hand.
+pub(super) const FEATURES_USUAL: usize = 21;
+
 impl Serialize for Features<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
@@ -225,8 +230,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Features<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                // As many as most senders have; more only costs a copy.
-                let mut features = Vec::with_capacity(32);
+                let mut features = Vec::with_capacity(FEATURES_USUAL);
                 while let Some(feature) = map.next_entry()? {
                     features.push(feature);
                 }
@@ -235,6 +239,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Features<'a> {
         }
         deserializer.deserialize_map(Reader)
     }
+}
+
+impl<'a> Quick<'a> for Features<'a> {
+    fn quick(from: &mut Cursor<'a>) -> Option<Self> {
+        let mut features = Vec::with_capacity(FEATURES_USUAL);
+        from.pairs(&mut features)?;
+        Some(Features(features))
+    }
+}
+
+quick_objects! {
+    DecisionRequest<'a> {
+        request_id, channel, locale, device, deadline_ms, explain, test, appointment, customer, triggers,
+        placements, context_token,
+    }
+    Appointment<'a> {
+        id, phase, job_type, window_start, window_end, eta_seconds, delay_seconds, reschedules, technician,
+    }
+    Technician<'a> { skills, stock, slack_minutes }
+    Customer<'a> { id, features, segments, products, consent, care }
+    Consent { personalization, marketing, measurement }
+    Care { open_issue, payment_hardship, last_rating }
+    Trigger<'a> { name, count, age_ms }
+    PlacementAsk<'a> { id, count, exclude_offers }
+    Money<'a> { amount_minor, currency }
 }
 
 impl DecisionRequest<'_> {
