@@ -11,6 +11,7 @@ mod activity;
 mod body;
 mod config;
 mod connection;
+mod peeked;
 mod permit;
 mod stats;
 
@@ -38,6 +39,7 @@ use permit::Permits;
 
 pub use body::{BodyError, RequestBody, read_body};
 pub use config::{ListenerConfig, ListenerConfigError};
+pub use peeked::Peeked;
 pub use stats::{ListenerStats, Timeout};
 
 /// What answers the requests of a listener.

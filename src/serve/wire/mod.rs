@@ -37,6 +37,7 @@ pub use event::{
 };
 pub use openapi::openapi;
 pub use parse::{Object, parse};
+pub(super) use quick::proto::decide_request;
 pub use refusal::{Malformed, Problem, Refusal};
 pub use request::{
     Appointment, Care, Consent, Customer, DecisionRequest, Features, Money, PlacementAsk,

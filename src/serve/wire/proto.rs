@@ -146,8 +146,11 @@ impl TryFrom<v1::Event> for Event<'static> {
     }
 }
 
-fn text(field: Option<String>) -> Option<Text<'static>> {
-    field.filter(|text| !text.is_empty()).map(Text::from)
+/// A text that counts as absent where it is empty.
+pub(super) fn text<'a>(field: Option<impl AsRef<str> + Into<Text<'a>>>) -> Option<Text<'a>> {
+    field
+        .filter(|text| !text.as_ref().is_empty())
+        .map(Into::into)
 }
 
 fn texts(list: Vec<String>) -> Vec<Text<'static>> {
@@ -160,7 +163,7 @@ fn each<M, T: From<M>>(list: Vec<M>) -> Vec<Object<T>> {
 
 /// The word of an enum's value. Proto enums count from 1, as 0 is "not told"; a number of a newer
 /// release stays a number, which `validate` refuses together with the list of words.
-fn word(value: i32, words: &'static [&'static str]) -> Option<Text<'static>> {
+pub(super) fn word(value: i32, words: &'static [&'static str]) -> Option<Text<'static>> {
     let index = usize::try_from(value).ok().map(|v| v.checked_sub(1));
     match index {
         Some(None) => None,
@@ -177,7 +180,7 @@ fn scalar(message: v1::FeatureValue) -> Option<Scalar<'static>> {
     })
 }
 
-fn instant(field: &str, stamp: Option<Timestamp>) -> Result<Option<Instant>, Malformed> {
+pub(super) fn instant(field: &str, stamp: Option<Timestamp>) -> Result<Option<Instant>, Malformed> {
     let read = stamp.map(Instant::try_from).transpose();
     read.map_err(|detail| Malformed::new(field, detail))
 }

@@ -1,11 +1,20 @@
 //! gRPC on the same ports: the same service, the same rules.
 
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use offerd_proto::v1;
 use offerd_proto::v1::catalog_service_client::CatalogServiceClient;
 use offerd_proto::v1::decision_service_client::DecisionServiceClient;
 use offerd_proto::v1::event_service_client::EventServiceClient;
 use offerd_proto::v1::model_service_client::ModelServiceClient;
 use offerd_proto::v1::report_service_client::ReportServiceClient;
+use prost::Message;
+use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
@@ -126,6 +135,79 @@ async fn both_doors_lead_to_the_same_service() {
         decisions, events, catalogs, reports, models, astray, answers,
     ));
     server.stop().await;
+}
+
+/// Goal: a request is answered alike whether it comes in the one plain piece that goes straight to the service, or
+/// in a way that tonic has to look at; and what is none is refused.
+#[tokio::test]
+async fn a_request_is_read_alike_however_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(config_with(dir.path(), &catalog(""))).await;
+    let framed = |message: &[u8]| {
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        [&[0], &length[..], message].concat()
+    };
+    let whole = framed(&ask("c-1").encode_to_vec());
+    let (begun, rest) = whole.split_at(9);
+    // Its phase a second time, which goes into the same appointment.
+    let twice = v1::DecideRequest {
+        appointment: Some(v1::Appointment {
+            phase: v1::Phase::EnRoute.into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let twice = [ask("c-1").encode_to_vec(), twice.encode_to_vec()].concat();
+    let nothing_asked = v1::DecideRequest {
+        placements: Vec::new(),
+        ..ask("c-1")
+    };
+    let mut squeezed = whole.clone();
+    squeezed[0] = 1;
+    for (pieces, code) in [
+        (vec![whole.clone()], Code::Ok),
+        (vec![begun.to_vec(), rest.to_vec()], Code::Ok),
+        (vec![framed(&twice)], Code::Ok),
+        (
+            vec![framed(&nothing_asked.encode_to_vec())],
+            Code::InvalidArgument,
+        ),
+        (vec![framed(&[0xff; 9])], Code::Internal),
+        (vec![begun.to_vec()], Code::Internal),
+        (vec![squeezed], Code::Internal),
+        (vec![framed(&vec![0; 70_000])], Code::OutOfRange),
+        (vec![], Code::Internal),
+    ] {
+        let (told, message) = decide_raw(server.client.public, pieces.clone()).await;
+        assert_eq!(told, code, "{pieces:?}");
+        if code == Code::Ok {
+            let answer = v1::DecideResponse::decode(&message[5..]).unwrap();
+            assert_eq!(answer.placements[0].offers[0].offer_id, "order");
+        }
+    }
+    server.stop().await;
+}
+
+/// Sends these pieces one by one to `Decide`, and gives its status and what it answers.
+async fn decide_raw(address: std::net::SocketAddr, pieces: Vec<Vec<u8>>) -> (Code, Bytes) {
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let pieces = pieces
+        .into_iter()
+        .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece))));
+    let request = http::Request::post(format!("http://{address}/offerd.v1.DecisionService/Decide"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(StreamBody::new(tokio_stream::iter(pieces)))
+        .unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    assert_eq!(head.headers["content-type"], "application/grpc");
+    let body = body.collect().await.unwrap();
+    let status = body.trailers().unwrap_or(&head.headers)["grpc-status"].clone();
+    drop(sender);
+    connection.await.unwrap().unwrap();
+    (Code::from_bytes(status.as_bytes()), body.to_bytes())
 }
 
 /// Goal: a version goes through its stages over gRPC as it does over HTTP, and what is refused says why.

@@ -7,6 +7,8 @@
 //! What it does read is what serde would have read: the rarer forms of texts, numbers and unknown values
 //! are handed to serde one by one, and a test compares the two on bodies made at random.
 
+pub(in crate::serve) mod proto;
+
 use serde::de::IgnoredAny;
 
 use super::limits::DEPTH_MAX;
