@@ -92,6 +92,30 @@ impl<D: Disk> Reader<D> {
         Ok(batch)
     }
 
+    /// Passes over at most `max_entries` records without looking into them, and tells over how many: a fraction of
+    /// what reading them takes.
+    ///
+    /// # Errors
+    /// When a segment cannot be opened. Asking again is safe.
+    pub fn pass_over(&mut self, max_entries: usize) -> io::Result<usize> {
+        let mut passed = 0;
+        while passed < max_entries {
+            let Some(segment) = self.segment()? else {
+                break;
+            };
+            let Some((_, scan)) = &mut self.open else {
+                break;
+            };
+            let Some(position) = scan.next().map(|found| found.position) else {
+                self.leave(&segment);
+                continue;
+            };
+            self.arrive(position, 1);
+            passed += 1;
+        }
+        Ok(passed)
+    }
+
     /// The segment to read from, open and with its present end; `None` when nothing is left.
     fn segment(&mut self) -> io::Result<Option<Segment>> {
         loop {

@@ -130,6 +130,14 @@ async fn a_reader_is_woken_and_follows_from_where_it_was() {
     assert_eq!(rest, read[30..]);
     let mut third = journal.reader(Position::START);
     assert_eq!(third.next_batch(100, 1).unwrap().len(), 1, "at least one");
+    let mut fourth = journal.reader(Position::START);
+    assert_eq!(fourth.pass_over(20).unwrap(), 20);
+    assert_eq!(fourth.next_batch(10, usize::MAX).unwrap(), read[20..30]);
+    assert_eq!(fourth.pass_over(100).unwrap(), 20);
+    assert_eq!(
+        (fourth.position(), fourth.skipped()),
+        (read[49].0, reader.skipped())
+    );
     journal.close().await;
 }
 
