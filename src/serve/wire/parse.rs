@@ -18,7 +18,7 @@ const DETAIL_CHARS_MAX: usize = 256;
 
 /// Reads `body` as one JSON object, borrowing its text.
 ///
-/// What the quick reader gives up on, [`thoroughly`] reads.
+/// What the quick reader gives up on, serde reads.
 ///
 /// # Errors
 ///
