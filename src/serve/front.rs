@@ -18,8 +18,9 @@ use tower::ServiceExt;
 
 use super::cors;
 use super::http::{self as door, Answer, Public};
+use super::unread;
 use crate::domain::Class;
-use crate::listener::{Answers, RequestBody};
+use crate::listener::{Answers, Head, RequestBody, TurnedAway};
 
 /// Where gRPC asks for a decision, as `offerd.v1` names it.
 const GRPC_DECIDE: &str = "/offerd.v1.DecisionService/Decide";
@@ -80,5 +81,13 @@ impl Answers for Front {
         }
         let Ok(answer) = self.router.oneshot(request).await;
         answer.map(Either::Right)
+    }
+
+    fn turns_away(&self) -> bool {
+        self.public.admission.sheds()
+    }
+
+    fn turn_away(&self, head: &Head<'_>) -> Option<TurnedAway> {
+        unread::turn_away(&self.public, head)
     }
 }
