@@ -1,7 +1,7 @@
 //! What is spoken on one connection: HTTP/2 or HTTP/1.1 with hyper, or a refusal from the doorstep.
 //!
-//! A refusal that goes through hyper costs several times what the kernel asks for it, and where there is much
-//! too much, that is what the time goes into. So, while the application turns requests away, a connection of
+//! Through hyper, a refusal has its head made into a map, a future boxed for it and an answer written line by line, and
+//! each by itself; where there is much too much, that is what the time goes into. So, while the application turns requests away, a connection of
 //! HTTP/1.1 waits in front of hyper between its requests. Whoever is let in, and everything that is not plain,
 //! goes on to hyper, byte for byte; when hyper has answered and nothing is left with it, the connection comes
 //! back. hyper itself hands over what it has read and not used, so that nobody guesses where a request begins.
