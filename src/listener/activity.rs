@@ -7,10 +7,11 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -59,6 +60,10 @@ pub(super) struct Activity {
     blocked: Mark,
     /// When a reader last took something.
     progress: Mark,
+    /// Requests answered so far.
+    answered: AtomicU64,
+    /// The latest request's body was dropped before its end.
+    unread_body: AtomicBool,
 }
 
 impl Activity {
@@ -72,7 +77,35 @@ impl Activity {
             header: Mark::default(),
             blocked: Mark::default(),
             progress: Mark::default(),
+            answered: AtomicU64::new(0),
+            unread_body: AtomicBool::new(false),
         }
+    }
+
+    /// Requests answered so far.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Relaxed)
+    }
+
+    /// Whether every answer is handed over and the socket has taken what it was given.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.in_flight.load(Relaxed) == 0 && self.blocked.get().is_none()
+    }
+
+    /// A request's body was dropped before its end.
+    pub(super) fn leave_body(&self) {
+        self.unread_body.store(true, Relaxed);
+    }
+
+    /// Whether the latest request's body was dropped before its end.
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.unread_body.load(Relaxed)
+    }
+
+    /// A request was answered without having been in flight.
+    pub(super) fn turned_away(&self) {
+        self.header.clear();
+        self.quiet.set(self.now());
     }
 
     /// Milliseconds since the connection began.
@@ -151,6 +184,7 @@ impl InFlight {
     pub(super) fn begin(activity: Arc<Activity>) -> InFlight {
         activity.in_flight.fetch_add(1, Relaxed);
         activity.header.clear();
+        activity.unread_body.store(false, Relaxed);
         InFlight {
             activity,
             unread: false,
@@ -179,12 +213,13 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.waits_for_handler();
         self.activity.quiet.set(self.activity.now());
+        self.activity.answered.fetch_add(1, Relaxed);
         self.activity.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
 /// The first bytes of an HTTP/2 connection; no HTTP/1 request begins like this.
-const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket that marks what passes through it.
 #[derive(Debug)]
@@ -193,6 +228,10 @@ pub(super) struct Watched<T> {
     activity: Arc<Activity>,
     /// How many bytes of the preface have come; `None` once the client is known to speak HTTP/1.
     preface: Option<usize>,
+    /// What came earlier and is read before anything else.
+    put_back: Bytes,
+    /// Nothing is read beyond it.
+    stops: bool,
 }
 
 impl<T> Watched<T> {
@@ -201,7 +240,20 @@ impl<T> Watched<T> {
             inner,
             activity,
             preface: Some(0),
+            put_back: Bytes::new(),
+            stops: false,
         }
+    }
+
+    /// Has these bytes read again, before all others or, where it `stops` there, and no others.
+    pub(super) fn put_back(&mut self, bytes: Bytes, stops: bool) {
+        (self.put_back, self.stops) = (bytes, stops);
+    }
+
+    /// What was put back and not read; the socket is read again from here on.
+    pub(super) fn take_back(&mut self) -> Bytes {
+        self.stops = false;
+        std::mem::take(&mut self.put_back)
     }
 
     /// Bytes have come: on HTTP/1 with nothing in flight a header has begun. On HTTP/2 that holds
@@ -243,6 +295,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.put_back.is_empty() {
+            let n = self.put_back.len().min(buf.remaining());
+            buf.put_slice(&self.put_back[..n]);
+            self.put_back.advance(n);
+            return Poll::Ready(Ok(()));
+        }
+        if self.stops {
+            // Whoever reads has a request to answer, and is polled again with its answer.
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         if let Poll::Ready(Ok(())) = result {

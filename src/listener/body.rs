@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-use super::activity::InFlight;
+use super::activity::{Activity, InFlight};
 use super::{ListenerConfig, ListenerStats, Timeout};
 
 /// A request's body did not arrive within `body_ms`.
@@ -213,6 +213,7 @@ pub struct RequestBody {
     /// Made when the body first has to be waited for: most come with their header.
     timer: Option<Pin<Box<Sleep>>>,
     stats: Arc<ListenerStats>,
+    activity: Arc<Activity>,
 }
 
 impl RequestBody {
@@ -221,6 +222,7 @@ impl RequestBody {
         headers: &HeaderMap,
         limits: &ListenerConfig,
         stats: Arc<ListenerStats>,
+        activity: Arc<Activity>,
     ) -> RequestBody {
         let received = Instant::now();
         RequestBody {
@@ -229,6 +231,7 @@ impl RequestBody {
             pace: Pace::new(headers, received, limits),
             timer: None,
             stats,
+            activity,
         }
     }
 
@@ -247,6 +250,14 @@ impl RequestBody {
             timer.as_mut().reset(deadline);
         }
         timer.as_mut().poll(cx)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.inner.is_end_stream() {
+            self.activity.leave_body();
+        }
     }
 }
 

@@ -14,28 +14,28 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::activity::{Activity, InFlight, Watched};
 use super::body::{AnswerBody, RequestBody};
+use super::conversation::{Conversation, Protocols};
 use super::{Answers, ListenerConfig, ListenerStats, Timeout};
 
-/// hyper's builder for both protocols, with every limit set and none left at hyper's "no limit".
-pub(super) fn builder(config: &ListenerConfig) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
+/// Both protocols, with every limit set and none left at hyper's "no limit".
+pub(super) fn protocols(config: &ListenerConfig) -> Protocols {
+    let mut http1 = http1::Builder::new();
+    http1
         .timer(TokioTimer::new())
         // Ours, see `activity`: hyper's would also cut connections that are merely idle.
         .header_read_timeout(None)
         .max_buf_size(config.h1_buffer_bytes)
         .max_headers(config.h1_headers_max);
-    builder
-        .http2()
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(config.h2_streams_max)
         .initial_stream_window_size(config.h2_stream_window_bytes)
@@ -47,7 +47,7 @@ pub(super) fn builder(config: &ListenerConfig) -> Builder<TokioExecutor> {
         .max_send_buf_size(config.h2_stream_window_bytes as usize)
         .keep_alive_interval(Duration::from_millis(config.h2_ping_ms))
         .keep_alive_timeout(Duration::from_millis(config.h2_ping_timeout_ms));
-    builder
+    Protocols { http1, http2 }
 }
 
 /// How a connection ended.
@@ -63,14 +63,14 @@ pub(super) enum End {
 pub(super) async fn serve<S: Answers>(
     stream: TcpStream,
     service: PerConnection<S>,
-    builder: Arc<Builder<TokioExecutor>>,
+    protocols: Arc<Protocols>,
     mut shutdown: watch::Receiver<()>,
     draining: Arc<AtomicBool>,
 ) -> End {
     let activity = service.activity.clone();
     let (config, stats) = (service.config.clone(), service.stats.clone());
-    let io = TokioIo::new(Watched::new(stream, activity.clone()));
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let io = Watched::new(stream, activity.clone());
+    let mut connection = Conversation::new(io, protocols, service);
     // Borrowed, not moved: while this receiver lives, the drain waits for this connection. It is polled
     // once, to have this task woken; then a look at the flag is enough, and spares every request a lock.
     let mut shutdown = pin!(shutdown.changed());
@@ -82,7 +82,7 @@ pub(super) async fn serve<S: Answers>(
 
     poll_fn(|cx| {
         loop {
-            if connection.as_mut().poll(cx).is_ready() {
+            if connection.poll(cx).is_ready() {
                 return Poll::Ready(End::Closed);
             }
             let now = activity.now();
@@ -90,7 +90,7 @@ pub(super) async fn serve<S: Answers>(
             listening = true;
             if closing.is_none() && (heard || draining.load(Relaxed)) {
                 closing = Some((now.saturating_add(config.drain_ms_max), Timeout::Drain));
-                connection.as_mut().graceful_shutdown();
+                connection.graceful_shutdown();
                 continue;
             }
             let next = match (activity.check(now, closing.is_some(), &config), closing) {
@@ -111,7 +111,7 @@ pub(super) async fn serve<S: Answers>(
                         _ => config.drain_ms_max,
                     };
                     closing = Some((now.saturating_add(grace), kind));
-                    connection.as_mut().graceful_shutdown();
+                    connection.graceful_shutdown();
                     continue;
                 }
                 (Err(kind), _) => {
@@ -140,11 +140,20 @@ pub(super) async fn serve<S: Answers>(
 }
 
 /// What every request of one connection goes through before it reaches the application.
+#[derive(Clone)]
 pub(super) struct PerConnection<S> {
     pub(super) inner: S,
     pub(super) config: Arc<ListenerConfig>,
     pub(super) stats: Arc<ListenerStats>,
     pub(super) activity: Arc<Activity>,
+}
+
+impl<S> PerConnection<S> {
+    /// Counts a request that was answered without anybody having read it.
+    pub(super) fn turned_away(&self) {
+        self.stats.requests.fetch_add(1, Relaxed);
+        self.activity.turned_away();
+    }
 }
 
 type Answer<B> = Result<Response<AnswerBody<B>>, Infallible>;
@@ -158,7 +167,8 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for PerConnection<S>
         self.stats.requests.fetch_add(1, Relaxed);
         let in_flight = InFlight::begin(self.activity.clone());
         let (head, body) = request.into_parts();
-        let body = RequestBody::new(body, &head.headers, &self.config, self.stats.clone());
+        let (stats, activity) = (self.stats.clone(), self.activity.clone());
+        let body = RequestBody::new(body, &head.headers, &self.config, stats, activity);
         let request = Request::from_parts(head, body);
         let inner = self.inner.clone();
         let stats = self.stats.clone();

@@ -11,6 +11,8 @@ mod activity;
 mod body;
 mod config;
 mod connection;
+mod conversation;
+mod doorstep;
 mod peeked;
 mod permit;
 mod stats;
@@ -18,7 +20,7 @@ mod stats;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -55,6 +57,36 @@ pub trait Answers: Clone + Send + 'static {
         self,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Whether there is so much that some are turned away unread.
+    fn turns_away(&self) -> bool {
+        false
+    }
+
+    /// Turns a request away by its head, or leaves it to [`Answers::answer`]. It is asked where
+    /// [`Answers::turns_away`] says so, of plain requests over HTTP/1.1 only.
+    fn turn_away(&self, _head: &Head<'_>) -> Option<TurnedAway> {
+        None
+    }
+}
+
+/// What is known of a request that nobody has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// `POST`, say.
+    pub method: &'a str,
+    /// Path and query as they were sent.
+    pub target: &'a str,
+    /// The page that asks, where a browser tells.
+    pub origin: Option<&'a [u8]>,
+}
+
+/// An answer to a request that nobody reads.
+pub struct TurnedAway {
+    /// Head and body as HTTP/1.1 has them, with their length.
+    pub answer: Bytes,
+    /// It is sent when this is over, and the connection's next request is looked at then.
+    pub hold: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<S, B> Answers for S
@@ -150,7 +182,7 @@ impl Listener {
         service: S,
         shutdown: impl Future<Output = ()>,
     ) -> Drained {
-        let builder = Arc::new(connection::builder(&self.config));
+        let protocols = Arc::new(connection::protocols(&self.config));
         let permits = Permits::new(self.config.clone(), self.stats.clone());
         let aborted = Arc::new(AtomicU64::new(0));
         let (drain, _) = watch::channel(());
@@ -174,7 +206,7 @@ impl Listener {
                 activity: Arc::new(Activity::new(Instant::now(), self.age())),
             };
             let (told, draining) = (drain.subscribe(), draining.clone());
-            let serving = connection::serve(stream, service, builder.clone(), told, draining);
+            let serving = connection::serve(stream, service, protocols.clone(), told, draining);
             let aborted = aborted.clone();
             tokio::spawn(async move {
                 if serving.await == End::Aborted {

@@ -23,6 +23,9 @@ pub const WINDOW: Duration = Duration::from_millis(50);
 /// Refusals held back at once, which bounds the memory they take. Further ones are told at once.
 const HELD_MAX: usize = 16_384;
 
+/// Nobody waits longer for an answer than some seconds, and so not for a refusal either.
+const HOLD_MS_LIMIT: usize = 2_000;
+
 /// How much may be done at once; a section of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,6 +42,10 @@ pub struct AdmissionConfig {
     /// Microseconds that requests may have to wait for their turn before some are refused. More makes
     /// everybody wait as long in an overload; less takes a burst for one.
     pub queue_us_target: usize,
+    /// Milliseconds that a refusal may be held back where there are very many, give or take half; a page that waits
+    /// must be told in time to do without. 0 tells everybody at once, which serves callers who keep away when
+    /// they are refused, and costs goodput with those who ask again at once.
+    pub hold_ms_max: usize,
 }
 
 impl Default for AdmissionConfig {
@@ -49,6 +56,7 @@ impl Default for AdmissionConfig {
             click_share_percent: 70,
             report_share_percent: 50,
             queue_us_target: 5_000,
+            hold_ms_max: 250,
         }
     }
 }
@@ -67,6 +75,7 @@ impl AdmissionConfig {
             ("click_share_percent", click, 1, decision),
             ("report_share_percent", self.report_share_percent, 1, click),
             ("queue_us_target", self.queue_us_target, 100, 1_000_000),
+            ("hold_ms_max", self.hold_ms_max, 0, HOLD_MS_LIMIT),
         ] {
             if !(min..=max).contains(&found) {
                 return Err(AdmissionConfigError {
@@ -122,6 +131,8 @@ struct Inner {
     /// What part of each class is let in, of [`WHOLE`].
     shares: [AtomicU32; Class::ALL.len()],
     by_prior: AtomicBool,
+    /// Not all decisions are let in.
+    sheds: AtomicBool,
     /// How long a refusal is held back, in milliseconds.
     hold_ms: AtomicU32,
     /// Refusals held back now.
@@ -140,22 +151,32 @@ pub struct Permit {
 }
 
 /// A refusal that is held back; whoever hangs up meanwhile is held no more.
-struct Held<'a> {
-    count: &'a AtomicUsize,
+struct Held {
+    inner: Arc<Inner>,
     /// How many were held already.
     before: usize,
 }
 
-impl Held<'_> {
-    fn new(count: &AtomicUsize) -> Held<'_> {
-        let before = count.fetch_add(1, Relaxed);
-        Held { count, before }
+impl Held {
+    fn new(inner: Arc<Inner>) -> Held {
+        let before = inner.held.fetch_add(1, Relaxed);
+        Held { inner, before }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Relaxed);
+        self.inner.held.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Inner {
+    /// Whether the `n`-th request of that class in this window is not let in. Every so many-th is, evenly: where
+    /// the whole part of `n` shares grows by one.
+    fn leaves_out(&self, class: Class, n: u64) -> bool {
+        let share = u64::from(self.shares[class as usize].load(Relaxed));
+        let part = |n: u64| n.wrapping_mul(share) / u64::from(WHOLE);
+        share < u64::from(WHOLE) && part(n + 1) == part(n)
     }
 }
 
@@ -182,10 +203,14 @@ impl Admission {
             admitted: AtomicU64::new(0),
             shares: std::array::from_fn(|_| AtomicU32::new(WHOLE)),
             by_prior: AtomicBool::new(false),
+            sheds: AtomicBool::new(false),
             hold_ms: AtomicU32::new(0),
             held: AtomicUsize::new(0),
             waited_us: AtomicU64::new(0),
-            controller: Mutex::new(Controller::new(config.queue_us_target as u64)),
+            controller: Mutex::new(Controller::new(
+                config.queue_us_target as u64,
+                config.hold_ms_max as u32,
+            )),
         };
         Ok(Admission {
             inner: Arc::new(inner),
@@ -199,15 +224,28 @@ impl Admission {
     /// Requests wait, and it is not among those of its class that are let in.
     pub fn pass(&self, class: Class) -> Result<(), Overloaded> {
         let inner = &self.inner;
-        let share = u64::from(inner.shares[class as usize].load(Relaxed));
         let n = inner.offered[class as usize].fetch_add(1, Relaxed);
-        // Every so many-th, evenly: the whole part of `n` shares grows by one.
-        let part = |n: u64| n.wrapping_mul(share) / u64::from(WHOLE);
-        if share < u64::from(WHOLE) && part(n + 1) == part(n) {
+        if inner.leaves_out(class, n) {
             return Err(self.refuse(Lack::Queue));
         }
         inner.admitted.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    /// Whether decisions are refused before they are read.
+    #[must_use]
+    pub fn sheds(&self) -> bool {
+        self.inner.sheds.load(Relaxed)
+    }
+
+    /// Refuses the next request of that class if [`Admission::pass`] would. Else nothing is counted, and it is
+    /// to be asked there.
+    #[must_use]
+    pub fn refuse_unread(&self, class: Class) -> Option<Overloaded> {
+        let offered = &self.inner.offered[class as usize];
+        let next = |n| self.inner.leaves_out(class, n).then_some(n + 1);
+        let refused = offered.fetch_update(Relaxed, Relaxed, next);
+        refused.ok().map(|_| self.refuse(Lack::Queue))
     }
 
     /// Lets a request of that class be worked on, or refuses it at once: there is no queue.
@@ -272,21 +310,24 @@ impl Admission {
             held.store(share, Relaxed);
         }
         inner.by_prior.store(by_prior, Relaxed);
+        let sheds = shares[Class::Decision as usize] < WHOLE;
+        inner.sheds.store(sheds, Relaxed);
         inner.hold_ms.store(hold_ms, Relaxed);
     }
 
-    /// Holds a refusal back, where there are so many that they take the time from those let in. Who
-    /// asks again as soon as it is refused is slowed by it, and it costs nothing while it lasts.
-    pub async fn hold(&self) {
+    /// Holds a refusal back, where there are so many that they take the time from those let in: None where
+    /// there are not. Who asks again as soon as it is refused is slowed by it, and it costs nothing while it lasts.
+    pub fn hold(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let ms = self.inner.hold_ms.load(Relaxed);
         if ms == 0 {
-            return;
+            return None;
         }
         let ms = spread(ms, self.inner.refused.load(Relaxed));
-        let held = Held::new(&self.inner.held);
-        if held.before < HELD_MAX {
+        let held = Held::new(Arc::clone(&self.inner));
+        (held.before < HELD_MAX).then_some(async move {
             tokio::time::sleep(Duration::from_millis(ms.into())).await;
-        }
+            drop(held);
+        })
     }
 
     /// Requests in flight now.

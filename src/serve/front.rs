@@ -20,8 +20,9 @@ use tower::ServiceExt;
 use super::cors;
 use super::grpc::{self, Answered};
 use super::http::{self as door, Answer, Public};
+use super::unread;
 use crate::domain::Class;
-use crate::listener::{Answers, Peeked, RequestBody};
+use crate::listener::{Answers, Head, Peeked, RequestBody, TurnedAway};
 
 /// Where gRPC asks for a decision, as `offerd.v1` names it.
 const GRPC_DECIDE: &str = "/offerd.v1.DecisionService/Decide";
@@ -114,5 +115,13 @@ impl Answers for Front {
             return self.decide(request).await;
         }
         routed(self.router, request).await
+    }
+
+    fn turns_away(&self) -> bool {
+        self.public.admission.sheds()
+    }
+
+    fn turn_away(&self, head: &Head<'_>) -> Option<TurnedAway> {
+        unread::turn_away(&self.public, head)
     }
 }

@@ -158,7 +158,12 @@ async fn decided(public: &Public, request: http::Request<impl Sent>) -> Result<V
         return Err(Refusal::Unauthenticated.problem().into());
     }
     content_type(request.headers(), &["application/json"])?;
-    pass(public, Class::Decision)?;
+    if let Err(stop) = pass(public, Class::Decision) {
+        // A body that is left behind keeps its connection from going to the doorstep, where the next refusal costs a
+        // fraction of this one.
+        let _ = body(request).await;
+        return Err(stop);
+    }
     let gpc = request.headers().get("sec-gpc").is_some_and(|v| v == "1");
     let timeout = grpc_timeout(request.headers()).unwrap_or_default();
     let arrived = request.body().received();
@@ -450,11 +455,13 @@ fn refuse(problem: &Problem) -> Answer {
     answer
 }
 
-/// Made once: of these there are many when there is no time.
-fn busy(overloaded: Overloaded) -> Answer {
-    static BODY: LazyLock<Bytes> = LazyLock::new(|| Refusal::Overloaded.problem().to_json().into());
+/// The body of a refusal, made once: of these there are many when there is no time.
+pub(super) static BUSY: LazyLock<Bytes> =
+    LazyLock::new(|| Refusal::Overloaded.problem().to_json().into());
+
+pub(super) fn busy(overloaded: Overloaded) -> Answer {
     let status = Refusal::Overloaded.status().1;
-    let mut answer = body_of(status, Problem::CONTENT_TYPE, BODY.clone());
+    let mut answer = body_of(status, Problem::CONTENT_TYPE, BUSY.clone());
     let seconds = HeaderValue::from(u16::from(overloaded.retry_after_s));
     answer.headers_mut().insert(RETRY_AFTER, seconds);
     answer
@@ -482,8 +489,9 @@ pub(super) async fn hold(public: &Public, stop: &Stop) {
     if let Stop::Busy(Overloaded {
         lack: Lack::Queue, ..
     }) = stop
+        && let Some(hold) = public.admission.hold()
     {
-        public.admission.hold().await;
+        hold.await;
     }
 }
 

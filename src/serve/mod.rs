@@ -21,11 +21,12 @@ mod probe;
 mod service;
 mod stamp;
 pub mod token;
+mod unread;
 pub mod wire;
 
 pub use front::Front;
 pub use grpc::{SERVICES, routes};
 pub use http::{File, Public, router};
-pub use probe::watch;
+pub use probe::{watch, watch_by};
 pub use service::{Asked, DecisionConfig, DecisionConfigError, Service, Tracked};
 pub use stamp::now;

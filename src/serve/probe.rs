@@ -39,15 +39,27 @@ const WAITS_MIN: usize = 4;
 ///
 /// A bug has ended a measuring task.
 pub async fn watch(admission: Admission) -> io::Result<()> {
+    watch_by(admission, Instant::now).await
+}
+
+/// The same by a clock that may be another one: counted in turns of those who wait, a wait is the same on every machine.
+///
+/// # Errors
+///
+/// A bug has ended a measuring task.
+pub async fn watch_by(
+    admission: Admission,
+    clock: impl Fn() -> Instant + Clone + Send + 'static,
+) -> io::Result<()> {
     let book = Arc::new(Mutex::new(Book {
         admission,
-        begin: Instant::now(),
+        begin: clock(),
         waits: Vec::new(),
     }));
     // They end with this future.
     let mut probes = JoinSet::new();
     for n in 0..PROBES {
-        probes.spawn(probe(Arc::clone(&book), n));
+        probes.spawn(probe(Arc::clone(&book), n, clock.clone()));
     }
     while let Some(ended) = probes.join_next().await {
         ended?;
@@ -56,15 +68,15 @@ pub async fn watch(admission: Admission) -> io::Result<()> {
 }
 
 /// Measures again and again, the `n`-th of those that take turns.
-async fn probe(book: Arc<Mutex<Book>>, n: u32) {
+async fn probe(book: Arc<Mutex<Book>>, n: u32, clock: impl Fn() -> Instant) {
     let first = tokio::time::Instant::now() + PERIOD * n;
     let mut ticks = interval_at(first, PERIOD * PROBES);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let ready = Instant::now();
+        let ready = clock();
         end_of_the_line().await;
-        let now = Instant::now();
+        let now = clock();
         let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
         book.note(now - ready, now);
     }

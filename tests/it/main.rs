@@ -5,6 +5,7 @@ mod catalog;
 mod config;
 mod decide;
 mod docs;
+mod doorstep;
 mod evaluate;
 mod explore;
 mod growthbook;

@@ -116,6 +116,9 @@ pub struct Shape {
     /// Requests that may wait for a free connection; further ones fail.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub backlog: u32,
+    /// Requests that are later than this by the generator's own fault are not sent.
+    #[arg(skip)]
+    pub late_max: Option<Duration>,
     /// The share of decisions whose answers are looked into, 0 to 1; visits look into all.
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
     pub check: f64,
@@ -252,6 +255,7 @@ impl Shape {
             streams: self.streams.map_or(streams, |n| n as usize),
             timeout: self.timeout.0,
             backlog_max: (self.backlog as usize).div_ceil(generators),
+            late_max: self.late_max,
             check_share: self.check,
         })
     }

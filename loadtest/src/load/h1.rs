@@ -42,10 +42,16 @@ struct State {
 }
 
 impl Lane {
-    /// Writes a request. If that fails, the reading end hears of it too and settles the request.
-    pub fn submit(&self, mut job: Job, slot: Slot) {
+    /// Writes a request, or puts it to those that [`Lane::send`] writes together. If writing fails, the reading
+    /// end hears of it too and settles the request.
+    pub fn submit(&self, mut job: Job, slot: Slot, together: bool) {
         let mut state = self.state.borrow_mut();
         job.sent_ns = now_ns();
+        if together {
+            state.unsent.extend_from_slice(&job.prepared.bytes);
+            state.flight.push_back((job, slot));
+            return;
+        }
         let bytes = &job.prepared.bytes;
         let written = match &state.writer {
             Some(writer) if state.unsent.is_empty() => writer.try_write(bytes).unwrap_or(0),
@@ -57,6 +63,15 @@ impl Lane {
             self.changed.notify_one();
         }
         state.flight.push_back((job, slot));
+    }
+
+    /// Writes what was put together.
+    pub fn send(&self) {
+        // What cannot be written now is when the socket says so; an error is the reading end's to find.
+        let _ = self.flush();
+        if !self.state.borrow().unsent.is_empty() {
+            self.changed.notify_one();
+        }
     }
 
     /// Gives the connection up if its oldest request was sent before that moment.
@@ -123,7 +138,11 @@ impl Lane {
                 }
                 () = self.changed.notified() => continue,
             }
-            while let Some(answer) = parse(&mut buffer).map_err(io::Error::other)? {
+            while let Some(answer) = engine
+                .heads()
+                .parse(&mut buffer)
+                .map_err(io::Error::other)?
+            {
                 let front = self.state.borrow_mut().flight.pop_front();
                 let Some((job, slot)) = front else {
                     return Err(io::Error::other("an answer that nobody asked for"));
@@ -158,6 +177,45 @@ struct Answer {
     body: Bytes,
     /// The server will close the connection.
     last: bool,
+}
+
+/// Heads of refusals are remembered, up to so many.
+const HEADS_MAX: usize = 16;
+
+/// Heads that came before. Refusals have few, and where most answers are refusals, reading each of them anew is most
+/// of what they cost the generator.
+#[derive(Default)]
+pub struct Heads(RefCell<Vec<Known>>);
+
+/// A head's bytes, its status, and how long a body follows it.
+type Known = (Box<[u8]>, u16, usize);
+
+impl Heads {
+    /// Takes a whole answer off the front of the buffer.
+    fn parse(&self, buffer: &mut BytesMut) -> Result<Option<Answer>, &'static str> {
+        let mut heads = self.0.borrow_mut();
+        if let Some((head, status, length)) = heads.iter().find(|h| buffer.starts_with(&h.0)) {
+            if buffer.len() < head.len() + length {
+                return Ok(None);
+            }
+            buffer.advance(head.len() + length);
+            return Ok(Some(Answer {
+                status: *status,
+                body: Bytes::new(),
+                last: false,
+            }));
+        }
+        let may_be_one = heads.len() < HEADS_MAX && buffer.starts_with(b"HTTP/1.1 503");
+        let before = may_be_one.then(|| buffer.clone());
+        let answer = parse(buffer)?;
+        if let (Some(before), Some(answer)) = (before, &answer)
+            && !answer.last
+        {
+            let (length, all) = (answer.body.len(), before.len() - buffer.len());
+            heads.push((before[..all - length].into(), answer.status, length));
+        }
+        Ok(answer)
+    }
 }
 
 /// Takes a whole answer off the front of the buffer.
@@ -221,6 +279,25 @@ mod tests {
         };
         assert_eq!(answers, [answer(200, "ab", false), answer(429, "", true)]);
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn refusals_are_read_the_same_when_their_heads_are_known() {
+        let heads = Heads::default();
+        for n in 0..3 {
+            let text = "HTTP/1.1 503 Busy\r\nretry-after: 2\r\ncontent-length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nx";
+            let mut buffer = BytesMut::new();
+            let mut answers = Vec::new();
+            for byte in text.bytes() {
+                buffer.extend_from_slice(&[byte]);
+                answers.extend(heads.parse(&mut buffer).unwrap());
+            }
+            let found: Vec<_> = answers.iter().map(|a| (a.status, a.last)).collect();
+            assert_eq!(found, [(503, false), (200, false)], "{n}");
+            assert_eq!(&answers[1].body[..], b"x");
+            assert!(buffer.is_empty());
+        }
+        assert_eq!(heads.0.borrow().len(), 1);
     }
 
     #[test]

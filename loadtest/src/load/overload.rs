@@ -1,5 +1,7 @@
 //! `loadtest overload`: what becomes of a server that is asked for many times what it can do.
 
+use std::time::Duration;
+
 use anyhow::Context;
 
 use super::args::{Output, Shape, Target, Time};
@@ -22,14 +24,18 @@ const LESSER: f64 = 2.0;
 /// Callers who find out what it can do: enough that it never waits for them, too few for a queue that it would
 /// refuse them for.
 const FEW: u32 = 8;
+/// A request that the generator comes this late to is not sent: the next part of the run must not have it.
+const LATE_MAX: Duration = Duration::from_millis(50);
+/// Less than this part of what was asked for, and it was not that overload.
+const SENT_MIN: f64 = 0.95;
 /// How many times the base's p99 still counts as recovered.
 const RECOVERED: f64 = 2.0;
 
 /// Ask for many times what the server can do, and see what it still does.
 ///
 /// Measures capacity (or takes --capacity), then sends 0.9 of it, twice as much as it, the overload, and 0.9
-/// again. A request that finds no connection free is not sent and counts as `backlog full`: it is the
-/// generator's.
+/// again. A request that finds no connection free is not sent and counts as `backlog full`, and one that the
+/// generator itself comes to too late as `generator late`: both are the generator's, and are told.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: loadtest overload --offerd target/release/offerd --times 10 --pin-server 0 --pin 1"
@@ -77,6 +83,7 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
             let plan = plan(vec![warm_up, measured]);
             let few = Shape {
                 connections: Some(FEW),
+                streams: Some(1),
                 ..shape.clone()
             };
             let load = few.load(&args.target, &subject, &cast, plan, "capacity")?;
@@ -86,6 +93,7 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
     // Every request finds a connection or is not sent: no caller waits behind another one's.
     shape.connections.get_or_insert(CONNECTIONS);
     shape.backlog = 1;
+    shape.late_max = Some(LATE_MAX);
     let base = Pace::PerSecond(capacity * BASE);
     let phases = vec![
         Phase::warm_up(base, shape.warm_up.0),
@@ -112,7 +120,7 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
         .iter()
         .map(|ns| *ns as f64 / 1e6)
         .collect();
-    find_out(&mut report, &run, capacity, &begins)?;
+    find_out(&mut report, &run, (capacity, args.times), &begins)?;
     report.notes.extend(subject.notes.iter().cloned());
     subject.stop().await?;
     let wrong: u64 = run.phases.iter().map(|p| total(&p.counts.wrong)).sum();
@@ -123,7 +131,7 @@ pub async fn run(args: &Args) -> anyhow::Result<bool> {
 fn find_out(
     report: &mut Report,
     run: &Run,
-    capacity: f64,
+    (capacity, times): (f64, f64),
     begins_ms: &[f64],
 ) -> anyhow::Result<()> {
     let phase = |name: &str| run.phase(name).context("the plan has it");
@@ -131,23 +139,16 @@ fn find_out(
     // From the moment of sending: nobody waits for another one's connection here, so that what lies between
     // the intended moment and that one is the generator's own lateness, which an overload is apt to bring.
     let p99 = |phase: &Found| phase.counts.service.us(0.99);
-    let not_sent = |phase: &Found| {
-        phase
-            .counts
-            .failed
-            .get("backlog full")
-            .copied()
-            .unwrap_or(0)
-    };
     let mut tell = |name: &str, value: f64| {
         report.figures.insert(name.to_owned(), value);
     };
     tell("capacity, per second", capacity);
     tell("overload: goodput / capacity", over.goodput() / capacity);
-    tell(
-        "overload: sent / capacity",
-        over.counts.sent as f64 / over.seconds / capacity,
-    );
+    let by_prior = over.counts.degraded.get("overload").copied().unwrap_or(0) as f64;
+    let by_prior = by_prior / over.counts.checked.max(1) as f64;
+    tell("overload: share of the goodput without the model", by_prior);
+    let sent = over.counts.sent as f64 / over.seconds / capacity;
+    tell("overload: sent / capacity", sent);
     let decided = over.counts.answered + total(&over.counts.refused);
     tell(
         "overload: share refused of what was sent",
@@ -158,11 +159,16 @@ fn find_out(
         "overload: refusals p99, ms",
         over.counts.refusals.us(0.99) / 1e3,
     );
-    if let (Some(decision), Some(refusal)) = (base.cpu_us, refusal_us(phase("lesser")?, over)) {
+    if let (Some(before), Some((decision, refusal))) =
+        (base.cpu_us, costs_us(phase("lesser")?, over))
+    {
         tell(
             "overload: processor time of a refusal / decision",
-            refusal / decision,
+            refusal / before,
         );
+        tell("overload: processor time of a refusal, us", refusal);
+        tell("overload: processor time of a decision, us", decision);
+        tell("base: processor time of a decision, us", before);
     }
     tell(
         "overload: generator late, p99, ms",
@@ -193,19 +199,24 @@ fn find_out(
         bad.map_or(1, |at| at + 2) as f64 * step,
     );
     tell("recovery: p99 / p99 before", p99(after) / p99(base));
-    if not_sent(over) > 0 {
-        let share = over.share(not_sent(over)) * 100.0;
+    if sent < SENT_MIN * times {
+        let share = |kind: &str| {
+            let n = over.counts.failed.get(kind).copied().unwrap_or(0);
+            over.share(n) * 100.0
+        };
         report.notes.push(format!(
-            "{share:.0} % of the overload found no connection free and was not sent: \
-             more --connections or several generators send more"
+            "this was {sent:.1} times the capacity and not {times}: {:.0} % of the requests found no connection free \
+             (more --connections, or --streams, send more), {:.0} % the generator came to too late (several send more)",
+            share("backlog full"),
+            share("generator late"),
         ));
     }
     Ok(())
 }
 
-/// Processor time of a refusal: two overloads with different shares of refusals are two equations with it and
-/// a decision's in such times. None where the shares are too much alike to tell.
-fn refusal_us(lesser: &Found, over: &Found) -> Option<f64> {
+/// Processor time of a decision and of a refusal in such times: two overloads with different shares of refusals are
+/// two equations. None where the shares are too much alike to tell.
+fn costs_us(lesser: &Found, over: &Found) -> Option<(f64, f64)> {
     let shares = |phase: &Found| {
         let (answered, refused) = (phase.counts.answered, total(&phase.counts.refused));
         let all = (answered + refused).max(1) as f64;
@@ -213,6 +224,7 @@ fn refusal_us(lesser: &Found, over: &Found) -> Option<f64> {
     };
     let ((a, r), (b, s)) = (shares(lesser), shares(over));
     let apart = a * s - b * r;
-    let refusal = (a * over.cpu_us? - b * lesser.cpu_us?) / apart;
-    (apart > APART).then(|| refusal.max(0.0))
+    let (x, y) = (lesser.cpu_us?, over.cpu_us?);
+    let (decision, refusal) = ((s * x - r * y) / apart, (a * y - b * x) / apart);
+    (apart > APART).then(|| (decision.max(0.0), refusal.max(0.0)))
 }

@@ -129,6 +129,7 @@ fn load(address: SocketAddr, door: Door, pace: Pace, ms: u64) -> Load {
             streams: 1,
             timeout: Duration::from_secs(5),
             backlog_max: 10_000,
+            late_max: None,
             check_share: 1.0,
         },
         plan: Plan {

@@ -28,6 +28,10 @@ use super::{h1, h2c};
 
 /// After so many requests in a row, whatever has been answered is looked at.
 const BURST: usize = 16;
+/// Above so many requests per second, sleeping from one to the next would cost more than sending them: then those of
+/// [`GRAIN_NS`] are sent at the end of it, as late as they are, and written together where they share a connection.
+const FINE_MAX: f64 = 30_000.0;
+const GRAIN_NS: u64 = 100_000;
 /// How often what waits too long is given up.
 const REAP: Duration = Duration::from_millis(50);
 /// How often a saturating phase looks for room that nobody told it of.
@@ -48,6 +52,9 @@ pub struct Line {
     pub timeout: Duration,
     /// Requests that wait for a connection; further ones fail.
     pub backlog_max: usize,
+    /// A request whose moment was longer ago when its turn comes is not sent: else a generator that cannot keep up would
+    /// stretch the phases over each other.
+    pub late_max: Option<Duration>,
     /// The share of answers that are looked into, 0 to 1.
     pub check_share: f64,
 }
@@ -100,6 +107,10 @@ pub struct Engine {
     tally: RefCell<Tally>,
     /// Adds up the share that is looked into; a whole one is due.
     check_due: Cell<f64>,
+    /// Answers' heads that are known.
+    heads: h1::Heads,
+    /// Connections with requests that are not written yet.
+    unsent: RefCell<Vec<usize>>,
 }
 
 /// What one generator needs to know.
@@ -144,6 +155,8 @@ impl Orders {
             backlog: RefCell::default(),
             outstanding: Cell::new(0),
             check_due: Cell::new(0.0),
+            heads: h1::Heads::default(),
+            unsent: RefCell::default(),
         });
         for at in 0..engine.lanes.len() {
             tokio::task::spawn_local(engine.clone().keep_connected(at));
@@ -168,6 +181,10 @@ impl Engine {
         &self.line.writer
     }
 
+    pub fn heads(&self) -> &h1::Heads {
+        &self.heads
+    }
+
     pub fn timeout_ns(&self) -> u64 {
         self.line.timeout.as_nanos() as u64
     }
@@ -187,15 +204,22 @@ impl Engine {
                 self.saturate(alarm, end_ns).await?;
                 continue;
             }
+            let grain_ns = if self.is_coarse(at) { GRAIN_NS } else { 0 };
             let mut burst = 0;
             while let Some(arrival) = arrivals.next_if(|a| a.phase == at) {
-                alarm.until(self.began_ns.get() + arrival.at_ns).await?;
+                let moment_ns = self.began_ns.get() + arrival.at_ns;
+                if moment_ns > now_ns() {
+                    self.write_out();
+                    alarm.until(moment_ns + grain_ns).await?;
+                }
                 burst += 1;
                 if burst % BURST == 0 {
+                    self.write_out();
                     tokio::task::yield_now().await;
                 }
                 self.send(arrival).await;
             }
+            self.write_out();
             alarm.until(end_ns).await?;
         }
         Ok(())
@@ -213,7 +237,28 @@ impl Engine {
         let late = now_ns().saturating_sub(intended_ns);
         self.counts(arrival.phase, |counts| counts.lateness.record(late));
         let job = self.job(draft, arrival.phase, intended_ns);
+        if self
+            .line
+            .late_max
+            .is_some_and(|most| u128::from(late) > most.as_nanos())
+        {
+            return self.settle(job, Outcome::Failed("generator late".into(), String::new()));
+        }
         self.dispatch(job);
+    }
+
+    /// Whether the phase's moments are too many to sleep between.
+    fn is_coarse(&self, phase: usize) -> bool {
+        matches!(self.plan.phases[phase].pace, Pace::PerSecond(rate) if rate > FINE_MAX)
+    }
+
+    /// Writes what was put together for each connection.
+    fn write_out(&self) {
+        for at in self.unsent.borrow_mut().drain(..) {
+            if let LaneKind::H1(lane) = &self.lanes[at].kind {
+                lane.send();
+            }
+        }
     }
 
     async fn saturate(self: &Rc<Engine>, alarm: &Alarm, end_ns: u64) -> anyhow::Result<()> {
@@ -249,7 +294,7 @@ impl Engine {
             return false;
         };
         let job = self.job(draft, phase, now);
-        self.submit(job, slot);
+        self.submit(job, slot, false);
         true
     }
 
@@ -269,7 +314,9 @@ impl Engine {
     fn dispatch(self: &Rc<Engine>, job: Job) {
         // Who waits already goes first; then there is no room anyway.
         if let Some(slot) = self.take_slot() {
-            return self.submit(job, slot);
+            // Alone on its connection, it has nothing to wait for.
+            let together = self.line.streams > 1 && self.is_coarse(job.phase);
+            return self.submit(job, slot, together);
         }
         if !self.lanes.iter().any(|lane| lane.up.get()) {
             return self.settle(job, Outcome::Failed("not connected".into(), String::new()));
@@ -280,10 +327,17 @@ impl Engine {
         self.backlog.borrow_mut().push_back(job);
     }
 
-    fn submit(self: &Rc<Engine>, job: Job, slot: Slot) {
+    /// Sends a request, or has it written with others by [`Engine::write_out`].
+    fn submit(self: &Rc<Engine>, job: Job, slot: Slot, together: bool) {
         self.counts(job.phase, |counts| counts.sent += 1);
         match &self.lanes[slot.lane].kind {
-            LaneKind::H1(lane) => lane.submit(job, slot),
+            LaneKind::H1(lane) => {
+                lane.submit(job, slot, together);
+                let mut unsent = self.unsent.borrow_mut();
+                if together && unsent.last() != Some(&slot.lane) {
+                    unsent.push(slot.lane);
+                }
+            }
             LaneKind::H2(lane) => lane.submit(self, job, slot),
         }
     }
@@ -311,7 +365,7 @@ impl Engine {
         }
         let next = self.backlog.borrow_mut().pop_front();
         match next {
-            Some(job) => self.submit(job, slot),
+            Some(job) => self.submit(job, slot, false),
             None if self.next_of_saturation(slot) => {}
             None => self.vacant.borrow_mut().push_back(slot),
         }
