@@ -39,7 +39,7 @@ impl Millis {
         } else {
             (month - 9, 1)
         };
-        let year = (era * 400) as u32 + year + late;
+        let year = (era * 400 + i64::from(year + late)) as u32;
         let ms = self.0.rem_euclid(DAY_MS) as u32;
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut two = |at: usize, v: u32| {

@@ -14,7 +14,7 @@ use super::idempotency::{offer_event_keys, visit_event_keys};
 use super::keys::{Keys, SubjectOf};
 use super::names::Names;
 use super::stamp;
-use super::token::{Token, TokenConfig, TokenError, TokenKind, hash16, hash32};
+use super::token::{Token, TokenConfig, TokenError, TokenKind, TokenText, hash16, hash32};
 use super::wire::{
     self, Answering, Arrival, DecisionRequest, DecisionResponse, EventBatch, EventRejection,
     EventResponse, Malformed, RejectionCode, Sent, TokenUse,
@@ -335,7 +335,7 @@ impl Service {
         choice: &Choice,
         usage: TokenUse,
         model: u32,
-    ) -> String {
+    ) -> TokenText {
         let offer = snapshot.catalog.offer(choice.offer);
         let id = request.placements[usize::from(placement.ask)].id;
         let token = Token {
@@ -359,7 +359,7 @@ impl Service {
             subject: request.customer.subject,
             propensity: choice.propensity,
         };
-        self.keys.sign(&token).as_str().to_owned()
+        self.keys.sign(&token)
     }
 
     /// Records a batch. Answers when the journal holds each event as firmly as its type asks.
