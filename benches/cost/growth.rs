@@ -1,6 +1,6 @@
 //! The points of the plots: what a decision meets, by how much of it there is.
 
-use offerd::decide::record::DecisionRecord;
+use offerd::decide::record::Made;
 use offerd::decide::snapshot::Snapshot;
 use offerd::decide::{Scratch, decide};
 use offerd::domain::record::Packer;
@@ -63,8 +63,15 @@ pub fn record(snapshot: Snapshot) -> Work {
     decide(&snapshot, &request, &facts, &mut scratch);
     let mut packer = Packer::default();
     Box::new(move || {
-        let record = DecisionRecord::new(&snapshot, &request, &facts, scratch.decision(), 100.0);
-        assert!(!packer.pack(&record).is_empty());
+        let made = Made {
+            snapshot: &snapshot,
+            request: &request,
+            facts: &facts,
+            decision: scratch.decision(),
+            shadow: None,
+            decide_us: 100.0,
+        };
+        assert!(!made.pack(&mut packer).is_empty());
     })
 }
 

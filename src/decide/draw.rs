@@ -7,7 +7,7 @@
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::explore::{Arms, Policy};
-use super::scratch::Scratch;
+use super::scratch::{Runner, Scratch};
 use super::snapshot::{Placement, Snapshot};
 use crate::domain::{Choice, DecisionId, PlacementAsk, Propensity, Request, Tier, Verdict};
 
@@ -36,8 +36,9 @@ pub(super) fn slate(
 ) -> f64 {
     let mut joint = 1.0;
     let mut open = None;
-    for rank in 1..=wanted.count.min(placement.count_max) {
-        let Some(tier) = compete(snapshot, scratch) else {
+    let ranks = wanted.count.min(placement.count_max);
+    for rank in 1..=ranks {
+        let Some(tier) = compete(scratch) else {
             break;
         };
         odds(&placement.explorer, scratch);
@@ -47,10 +48,12 @@ pub(super) fn slate(
         let Some(i) = choose(ask, rank, scratch) else {
             break;
         };
-        debug_assert_eq!(tier, tier_of(snapshot, scratch, scratch.competing[i]));
         let choice = take(snapshot, request, rank, i, scratch);
         joint *= choice.propensity.get();
-        bar_others(snapshot, &choice, scratch);
+        note_shown(snapshot, &choice, scratch);
+        if rank < ranks {
+            bar_others(scratch);
+        }
         scratch.decision.choices.push(choice);
     }
     joint
@@ -69,42 +72,38 @@ pub fn uniform(decision: DecisionId, salt: u64, ask: usize, rank: u8) -> f64 {
 }
 
 /// Collects the runners of the best tier that still has any; `None` when nobody is left.
-fn compete(snapshot: &Snapshot, scratch: &mut Scratch) -> Option<Tier> {
-    let left = |s: &Scratch, i: u32| !s.running[i as usize].out;
-    let all = 0..scratch.running.len() as u32;
-    let tier = all
-        .clone()
-        .filter(|&i| left(scratch, i))
-        .map(|i| tier_of(snapshot, scratch, i))
-        .min()?;
-    scratch.competing.clear();
-    scratch.scores.clear();
-    scratch.probabilities.clear();
-    scratch.spreads.clear();
-    scratch.held.clear();
-    for i in all {
-        if left(scratch, i) && tier_of(snapshot, scratch, i) == tier {
-            scratch.competing.push(i);
-            let runner = &scratch.running[i as usize];
-            if !scratch.spent.is_empty() {
-                let offer = scratch.decision.candidates[runner.candidate as usize].offer;
-                let class = snapshot.catalog.offer(offer).class;
-                scratch.held.push(scratch.spent.has_class(class));
-            }
-            scratch.scores.push(runner.score);
-            scratch.probabilities.push(runner.probability);
-            scratch.spreads.push(runner.spread);
-        }
+fn compete(scratch: &mut Scratch) -> Option<Tier> {
+    let Scratch {
+        running,
+        competing,
+        scores,
+        probabilities,
+        spreads,
+        held,
+        spent,
+        ..
+    } = scratch;
+    let left = running.iter().filter(|runner| !runner.out);
+    let tier = left.map(|runner| runner.tier).min()?;
+    let competes = |runner: &&Runner| !runner.out && runner.tier == tier;
+    competing.clear();
+    let places = (0u32..).zip(running.iter());
+    competing.extend(places.filter(|(_, r)| competes(r)).map(|(i, _)| i));
+    let runners = || competing.iter().map(|i| &running[*i as usize]);
+    // Each list by itself: of known length, it is filled without a look at its room for every number.
+    refill(scores, runners().map(|runner| runner.score));
+    refill(probabilities, runners().map(|runner| runner.probability));
+    refill(spreads, runners().map(|runner| runner.spread));
+    held.clear();
+    if !spent.is_empty() {
+        held.extend(runners().map(|runner| spent.has_class(runner.class)));
     }
     Some(tier)
 }
 
-fn tier_of(snapshot: &Snapshot, scratch: &Scratch, runner: u32) -> Tier {
-    let candidate = scratch.running[runner as usize].candidate;
-    snapshot
-        .catalog
-        .offer(scratch.decision.candidates[candidate as usize].offer)
-        .tier
+fn refill(list: &mut Vec<f64>, with: impl Iterator<Item = f64>) {
+    list.clear();
+    list.extend(with);
 }
 
 fn odds(policy: &Policy, scratch: &mut Scratch) {
@@ -192,18 +191,20 @@ fn take(
     }
 }
 
-/// Takes those out of the running that may not be shown beside what was drawn.
-fn bar_others(snapshot: &Snapshot, choice: &Choice, scratch: &mut Scratch) {
+/// Notes what is shown now, and with it what may not be any more.
+fn note_shown(snapshot: &Snapshot, choice: &Choice, scratch: &mut Scratch) {
     let drawn = snapshot.catalog.offer(choice.offer);
     scratch.labels |= drawn.labels;
     if drawn.class.sells() {
         scratch.selling_left = scratch.selling_left.saturating_sub(1);
     }
+}
+
+/// Takes those out of the running that may not be shown beside what was drawn.
+fn bar_others(scratch: &mut Scratch) {
+    let (labels, sold_out) = (scratch.labels, scratch.selling_left == 0);
     for runner in &mut scratch.running {
-        let ix = scratch.decision.candidates[runner.candidate as usize].offer;
-        let offer = snapshot.catalog.offer(ix);
-        runner.out |=
-            offer.labels & scratch.labels != 0 || offer.class.sells() && scratch.selling_left == 0;
+        runner.out |= runner.labels & labels != 0 || sold_out && runner.class.sells();
     }
 }
 

@@ -10,7 +10,9 @@ use super::gate::Gates;
 use super::inputs::{Clock, View};
 use super::scratch::{Runner, Scratch};
 use super::snapshot::{Catalog, Creative, Daypart, LiveModel, Offer, Placement, Snapshot};
-use crate::domain::{Candidate, Channel, CreativeIx, Exclusion, OfferIx, Request, Verdict};
+use crate::domain::{
+    Candidate, Channel, CreativeIx, Exclusion, OfferClass, OfferIx, Request, Tier, Verdict,
+};
 
 /// Lists every offer of the placement as a candidate, and those that may compete as runners.
 pub(super) fn select(
@@ -58,6 +60,9 @@ pub(super) fn select(
             probability: 0.0,
             score: 0.0,
             spread: 0.0,
+            labels: 0,
+            tier: Tier::House,
+            class: OfferClass::Content,
             out: false,
         });
         let verdict = Verdict::Eligible {
@@ -98,15 +103,17 @@ impl Asking<'_> {
     fn objection(&mut self, ix: OfferIx) -> Option<Exclusion> {
         let gate = &self.catalog.gates.rows[ix.0 as usize];
         let (phase, now) = (self.request.appointment.phase, self.request.at);
-        if gate.is_for_now(phase, now) {
-            self.late_objection(gate, ix)
-        } else {
+        if !gate.is_for_now(phase, now) {
             Some(gate.early_objection(phase, now))
+        } else if gate.is_open(self.request.channel) {
+            None
+        } else {
+            self.late_objection(gate, ix)
         }
     }
 
-    /// The same for an offer that is for this phase and runs. Never inlined: what most offers of a large
-    /// catalog come to is the few instructions before it.
+    /// The same for an offer that is for this phase and runs, and of which there is more to ask. Never inlined: what
+    /// most offers of a large catalog come to is the few instructions before it.
     #[inline(never)]
     fn late_objection(&mut self, gate: &Gate, ix: OfferIx) -> Option<Exclusion> {
         let (catalog, request, clock) = (self.catalog, self.request, self.clock);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use super::eligibility::same_language;
 use super::snapshot::{Offer, Set};
-use crate::domain::{Exclusion, Millis, OfferIx, Phase};
+use crate::domain::{Channel, Exclusion, Millis, OfferIx, Phase};
 
 /// One row for each offer of a catalog, in its order.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Gate {
 }
 
 /// What only the offer can tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct More {
     /// It runs at certain hours.
     pub hours: bool,
@@ -49,6 +49,15 @@ pub(super) struct More {
     pub personal: bool,
     /// Some products make it pointless.
     pub owned: bool,
+}
+
+impl More {
+    const NOTHING: More = More {
+        hours: false,
+        triggers: false,
+        personal: false,
+        owned: false,
+    };
 }
 
 const _: () = assert!(size_of::<Gate>() == 32);
@@ -113,6 +122,12 @@ impl Gate {
     pub(super) fn is_for_now(&self, phase: Phase, now: Millis) -> bool {
         let (from, until) = self.flight;
         Set(self.phases.0 & !self.ended.0).has_phase(phase) && (from <= now && now < until)
+    }
+
+    /// Whether nothing else could keep it from competing on this channel.
+    #[inline]
+    pub(super) fn is_open(&self, channel: Channel) -> bool {
+        self.rule == EVERYBODY && self.more == More::NOTHING && self.words.has_channel(channel)
     }
 
     /// Why it is not for now.

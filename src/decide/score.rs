@@ -94,6 +94,7 @@ pub(super) fn fill(
         runner.probability = belief.probability;
         runner.spread = belief.spread;
         runner.score = runner.probability * offer.value_minor as f64 * offer.lever;
+        (runner.labels, runner.tier, runner.class) = (offer.labels, offer.tier, offer.class);
         candidate.verdict = Verdict::Eligible {
             base,
             probability: runner.probability,

@@ -3,7 +3,7 @@
 use super::inputs::{Clock, bind_slots};
 use super::score::Asking;
 use super::snapshot::{LiveModel, Set, Snapshot};
-use crate::domain::{Decision, Facts, Request};
+use crate::domain::{Decision, Facts, OfferClass, Request, Tier};
 use crate::model::online::Context;
 
 /// One worker's buffers. Holds nothing that outlives a decision but capacity.
@@ -56,6 +56,12 @@ pub(super) struct Runner {
     pub score: f64,
     /// Standard deviation of the logarithm of `score`; 0 where nobody knows.
     pub spread: f64,
+    /// Of its offer, for the draw: offers lie far apart in memory, runners do not.
+    pub labels: u64,
+    /// Likewise.
+    pub tier: Tier,
+    /// Likewise.
+    pub class: OfferClass,
     /// Drawn, or barred by something drawn.
     pub out: bool,
 }

@@ -6,8 +6,6 @@
 //! in the list or not. Made by *hash and displace* (Belazzougui, Botelho, Dietzfelbinger, "Hash, displace, and
 //! compress", ESA 2009), without the compression: lists are short.
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 /// Marks a cell that no word fell into.
 const EMPTY: u32 = u32::MAX;
 
@@ -53,7 +51,7 @@ impl Words {
         if self.words.is_empty() {
             return None;
         }
-        let hash = xxh3_64_with_seed(word.as_bytes(), self.seed);
+        let hash = hash(word, self.seed);
         let displacement = self.displacements[bucket(hash, self.displacements.len())];
         let place = self.cells[cell(hash, displacement, self.cells.len())];
         (self.words.get(place as usize)).and_then(|found| (**found == *word).then_some(place))
@@ -83,7 +81,7 @@ fn arrange(words: &[Box<str>], places: &[u32], seed: u64) -> Option<(Vec<u32>, V
     let mut displacements = vec![0; (places.len() / 2).max(1).next_power_of_two()];
     let mut buckets = vec![Vec::new(); displacements.len()];
     for &place in places {
-        let hash = xxh3_64_with_seed(words[place as usize].as_bytes(), seed);
+        let hash = hash(&words[place as usize], seed);
         buckets[bucket(hash, displacements.len())].push((hash, place));
     }
     // The fullest first, while there is the most room.
@@ -105,6 +103,34 @@ fn arrange(words: &[Box<str>], places: &[u32], seed: u64) -> Option<(Vec<u32>, V
         }
     }
     Some((displacements, cells))
+}
+
+/// A hash of short words, eight bytes at a time: it only has to part the list's own words under some seed, and half of
+/// a look is spent in it. The last step takes in the last eight bytes, some of them for the second time.
+#[inline]
+fn hash(word: &str, seed: u64) -> u64 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let fold = |v: u64| {
+        let product = u128::from(v) * u128::from(ODD);
+        product as u64 ^ (product >> 64) as u64
+    };
+    let bytes = word.as_bytes();
+    let mut hash = seed ^ (bytes.len() as u64 + 1).wrapping_mul(ODD);
+    for chunk in bytes.as_chunks().0 {
+        hash = fold(hash ^ u64::from_le_bytes(*chunk));
+    }
+    let last = match (bytes, bytes.first_chunk(), bytes.last_chunk()) {
+        ([.., a, b, c, d, e, f, g, h], ..) => u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+        (_, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        ([a, .., b], ..) => {
+            u64::from(*a) | u64::from(bytes[bytes.len() / 2]) << 8 | u64::from(*b) << 16
+        }
+        ([a], ..) => u64::from(*a),
+        ([], ..) => 0,
+    };
+    fold(fold(hash ^ last))
 }
 
 /// The hash's low bits choose the bucket.

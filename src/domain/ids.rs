@@ -28,8 +28,10 @@ impl DecisionId {
     }
 }
 
-impl fmt::Display for DecisionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DecisionId {
+    /// The id as text, without an allocation.
+    #[must_use]
+    pub fn text(self) -> [u8; 36] {
         let digits = hex(self.0);
         let mut text = [b'-'; 36];
         // Groups of 8, 4, 4, 4 and 12 digits, each but the first behind a dash.
@@ -42,7 +44,13 @@ impl fmt::Display for DecisionId {
         ] {
             text[to..to + from.len()].copy_from_slice(&digits[from]);
         }
-        f.write_str(std::str::from_utf8(&text).expect("digits and dashes are ASCII"))
+        text
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ascii(&self.text()))
     }
 }
 
@@ -94,6 +102,16 @@ impl NameHash {
         NameHash(xxh3_64(name.as_bytes()))
     }
 
+    /// The hash as 16 hexadecimal digits.
+    #[must_use]
+    pub fn text(self) -> [u8; 16] {
+        let mut text = [0; 16];
+        for (part, digits) in text.as_chunks_mut().0.iter_mut().zip([32, 0]) {
+            *part = hex8((self.0 >> digits) as u32);
+        }
+        text
+    }
+
     /// The low half: enough to tell a few hundred names apart.
     #[must_use]
     pub fn low(self) -> u32 {
@@ -106,29 +124,46 @@ impl NameHash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectKey(pub u128);
 
-impl fmt::Display for SubjectKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&hex(self.0)).expect("digits are ASCII"))
+impl SubjectKey {
+    /// The key as 32 hexadecimal digits.
+    #[must_use]
+    pub fn text(self) -> [u8; 32] {
+        hex(self.0)
     }
 }
 
-/// The 32 hexadecimal digits: every answer and record has some of these, and `{:032x}` takes ten times
+impl fmt::Display for SubjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ascii(&self.text()))
+    }
+}
+
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("digits and dashes are ASCII")
+}
+
+/// The 32 hexadecimal digits: every answer and record has some of these, and `{:032x}` takes thirty times
 /// as long.
 fn hex(value: u128) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 32];
-    for (pair, byte) in text
-        .as_chunks_mut::<2>()
-        .0
-        .iter_mut()
-        .zip(value.to_be_bytes())
-    {
-        *pair = [
-            DIGITS[usize::from(byte >> 4)],
-            DIGITS[usize::from(byte & 15)],
-        ];
+    for (part, digits) in text.as_chunks_mut().0.iter_mut().zip([96, 64, 32, 0]) {
+        *part = hex8((value >> digits) as u32);
     }
     text
+}
+
+/// Eight digits at once: the number's half bytes are spread over the bytes of one twice as long, and become
+/// letters there.
+fn hex8(value: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut digits = u64::from(value);
+    digits = (digits | digits << 16) & 0x0000_FFFF_0000_FFFF;
+    digits = (digits | digits << 8) & 0x00FF_00FF_00FF_00FF;
+    digits = (digits | digits << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    // 1 in every byte that is 10 or more: adding 6 carries into its upper half.
+    let letters = (digits + ONES * 6) >> 4 & ONES;
+    let gap = u64::from(b'a' - b'9' - 1);
+    (digits + ONES * u64::from(b'0') + letters * gap).to_be_bytes()
 }
 
 /// An offer's index in the catalog of one snapshot.
@@ -155,6 +190,8 @@ mod tests {
         assert_eq!(text.parse(), Ok(id));
         assert_eq!(text, "019aa680-0880-7fff-bfff-ffffffffffff");
         assert_eq!(SubjectKey(id.0).to_string(), text.replace('-', ""));
+        assert_eq!(NameHash(0xFEDC_BA98_7654_3210).text(), *b"fedcba9876543210");
+        assert_eq!(NameHash(10).text(), *b"000000000000000a");
         assert_eq!(&text[14..15], "7", "version");
         assert!("89ab".contains(&text[19..20]), "variant");
         for bad in [

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 
 use serde::Serialize;
 
-use crate::decide::record::{DecisionRecord, rfc3339};
+use crate::decide::record::{Made, rfc3339};
 use crate::decide::snapshot::Snapshot;
 use crate::domain::record::Packer;
 use crate::domain::{
     Decision, DecisionId, Entry, EntryKind, EventType, Millis, Money, NameHash, Phase, Record,
-    Request, Shown, SubjectKey,
+    Shown, SubjectKey,
 };
 
 /// Puts into `shown` the offers a decision shows, as the ledger counts them.
@@ -26,13 +26,9 @@ pub fn shown(snapshot: &Snapshot, decision: &Decision, shown: &mut Vec<Shown>) {
 }
 
 /// A decision on its way into the journal.
-pub fn decision(
-    request: &Request<'_>,
-    record: &DecisionRecord<'_>,
-    shown: &[Shown],
-    hold_until: Millis,
-) -> Entry {
-    let measured = record.measured;
+pub fn decision(made: &Made<'_>, shown: &[Shown], hold_until: Millis) -> Entry {
+    let request = made.request;
+    let measured = made.is_measured();
     Entry {
         kind: EntryKind::Decision as u8,
         test: request.test,
@@ -42,10 +38,10 @@ pub fn decision(
         subject: request.customer.subject.filter(|_| measured).map(|s| s.0),
         shown: shown.to_vec(),
         hold_until: hold_until.0,
-        id: record.id.clone(),
+        id: request.decision.to_string(),
         phase: Some(request.appointment.phase.as_str().into()),
-        model: Some(record.model.to_string()),
-        record: pack(record),
+        model: Some(made.model().into()),
+        record: PACKER.with_borrow_mut(|packer| made.pack(packer)),
         ..Entry::empty()
     }
 }

@@ -14,12 +14,12 @@ use super::idempotency::{offer_event_keys, visit_event_keys};
 use super::keys::{Keys, SubjectOf};
 use super::names::Names;
 use super::stamp;
-use super::token::{Token, TokenConfig, TokenError, TokenKind, hash16, hash32};
+use super::token::{Token, TokenConfig, TokenError, TokenKind, TokenText, hash16, hash32};
 use super::wire::{
     self, Answering, Arrival, DecisionRequest, DecisionResponse, EventBatch, EventRejection,
     EventResponse, Malformed, RejectionCode, Sent, TokenUse,
 };
-use crate::decide::record::{DecisionRecord, ShadowRecord};
+use crate::decide::record;
 use crate::decide::shadow::ShadowScores;
 use crate::decide::snapshot::Snapshot;
 use crate::decide::{self, Scratch, Views};
@@ -211,8 +211,15 @@ impl Service {
                 &decision.choices,
                 &decision.odd_inputs,
             );
-            let record = self.record_of(&snapshot, &request, facts, decision, shadow, asked.since);
-            let logged = self.log(&request, &record, shown);
+            let record = record::Made {
+                snapshot: &snapshot,
+                request: &request,
+                facts,
+                decision,
+                shadow: None,
+                decide_us: asked.since.elapsed().as_nanos() as f64 / 1_000.0,
+            };
+            let logged = self.log(record, shadow, shown);
             self.count(decision, logged);
             let views = Views::of(&snapshot, &request, scratch);
             let unknown = views.unknown_features() as u64;
@@ -264,42 +271,25 @@ impl Service {
         request.at.plus(i64::from(self.decisions.hold_ms))
     }
 
-    /// What there is to know about a decision, with what the shadow says to it.
-    fn record_of<'a>(
-        &self,
-        snapshot: &'a Snapshot,
-        request: &'a Request<'a>,
-        facts: &Facts,
-        decision: &Decision,
-        shadow: &mut ShadowScores,
-        since: Instant,
-    ) -> DecisionRecord<'a> {
-        let decide_us = since.elapsed().as_nanos() as f64 / 1_000.0;
-        let mut record = DecisionRecord::new(snapshot, request, facts, decision, decide_us);
+    /// Queues the record, with what the shadow says to it; false where the queue is full.
+    fn log(&self, record: record::Made<'_>, shadow: &mut ShadowScores, shown: &[Shown]) -> bool {
+        let (snapshot, request) = (record.snapshot, record.request);
         let began = Instant::now();
-        if let Some((model, scores)) = shadow.of(snapshot, request, decision) {
+        let said = shadow.of(snapshot, request, record.decision);
+        let tallied = said.map(|(model, scores)| {
             let failed = scores.iter().flatten().any(|p| p.is_nan());
-            record.shadow = Some(ShadowRecord::new(model, decision, scores));
-            let made = Made {
-                failed,
-                took: began.elapsed(),
-            };
-            self.tally(
-                hash32(&model.label),
-                request,
-                made,
-                &[],
-                shadow.odd_inputs(),
-            );
+            let took = began.elapsed();
+            (hash32(&model.label), Made { failed, took })
+        });
+        let record = record::Made {
+            shadow: said,
+            ..record
+        };
+        let entry = entries::decision(&record, shown, self.hold_until(request));
+        if let Some((model, made)) = tallied {
+            self.tally(model, request, made, &[], shadow.odd_inputs());
         }
-        record
-    }
-
-    /// Queues the record; false where the queue is full.
-    fn log(&self, request: &Request<'_>, record: &DecisionRecord<'_>, shown: &[Shown]) -> bool {
-        let hold_until = self.hold_until(request);
-        self.journal
-            .record(entries::decision(request, record, shown, hold_until))
+        self.journal.record(entry)
     }
 
     /// Counts for a version that decided, or scored alongside and chose nothing.
@@ -345,7 +335,7 @@ impl Service {
         choice: &Choice,
         usage: TokenUse,
         model: u32,
-    ) -> String {
+    ) -> TokenText {
         let offer = snapshot.catalog.offer(choice.offer);
         let id = request.placements[usize::from(placement.ask)].id;
         let token = Token {
@@ -369,7 +359,7 @@ impl Service {
             subject: request.customer.subject,
             propensity: choice.propensity,
         };
-        self.keys.sign(&token).as_str().to_owned()
+        self.keys.sign(&token)
     }
 
     /// Records a batch. Answers when the journal holds each event as firmly as its type asks.

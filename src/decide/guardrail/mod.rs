@@ -33,9 +33,21 @@ pub(super) fn apply(
         labels,
         ..
     } = scratch;
+    let may_sell = request.customer.consent.marketing && *selling_left > 0;
+    let first = outcome.choices.start == 0 && wanted.exclude_offers.is_empty();
     running.retain(|runner| {
         let ix = decision.candidates[runner.candidate as usize].offer;
         let offer = snapshot.catalog.offer(ix);
+        // What nothing below could object to, at one look: most offers, most of the time.
+        if first
+            && (may_sell || !offer.class.sells())
+            && (!*care || offer.class == OfferClass::Care)
+            && offer.caps.is_empty()
+            && offer.requires.is_none()
+            && offer.labels & *labels == 0
+        {
+            return true;
+        }
         let shown = || {
             let earlier = &decision.choices[..outcome.choices.start as usize];
             earlier.iter().any(|c| c.offer == ix) || wanted.exclude_offers.contains(&&*offer.id)

@@ -1,4 +1,5 @@
-//! The record of a decision just made.
+//! The record of a decision just made, as a value: for whoever compares decisions. The server writes records
+//! without it, see [`super::write`].
 
 use jiff::fmt::temporal::DateTimePrinter;
 
@@ -20,26 +21,30 @@ impl<'a> ShadowRecord<'a> {
         decision: &Decision,
         probabilities: &[Vec<f64>],
     ) -> ShadowRecord<'a> {
-        let finite = |p: &f64| Some(*p).filter(|p| p.is_finite());
-        let one = |(placement, said): (&PlacementDecision, &Vec<f64>)| {
-            let all = decision.candidates_of(placement);
-            let listed = listed(all, decision.choices_of(placement));
-            let eligible = (0..all.len()).filter(|i| is_eligible(&all[*i]));
-            (eligible.zip(said))
-                .filter(|(i, _)| listed.binary_search(i).is_ok())
-                .map(|(_, p)| finite(p))
-                .collect()
-        };
+        let finite = |p: f64| Some(p).filter(|p| p.is_finite());
+        let answers = answers(decision, probabilities).map(|said| said.into_iter().map(finite));
         ShadowRecord {
             model: (&*model.label).into(),
-            probabilities: decision
-                .placements
-                .iter()
-                .zip(probabilities)
-                .map(one)
-                .collect(),
+            probabilities: answers.map(Iterator::collect).collect(),
         }
     }
+}
+
+/// What a shadow said, placement by placement, about the candidates that are listed.
+pub(super) fn answers(
+    decision: &Decision,
+    probabilities: &[Vec<f64>],
+) -> impl ExactSizeIterator<Item = Vec<f64>> {
+    let one = |(placement, said): (&PlacementDecision, &Vec<f64>)| {
+        let all = decision.candidates_of(placement);
+        let listed = listed(all, decision.choices_of(placement));
+        let eligible = (0..all.len()).filter(|i| is_eligible(&all[*i]));
+        (eligible.zip(said))
+            .filter(|(i, _)| listed.binary_search(i).is_ok())
+            .map(|(_, p)| *p)
+            .collect()
+    };
+    decision.placements.iter().zip(probabilities).map(one)
 }
 
 impl<'a> DecisionRecord<'a> {
@@ -65,13 +70,7 @@ impl<'a> DecisionRecord<'a> {
             catalog: snapshot.catalog.digest.as_str().into(),
             test: request.test,
             measured,
-            effort: match request.effort {
-                Effort::Full => "full",
-                Effort::PriorOnly => "prior",
-                Effort::Overload => "overload",
-                Effort::Nothing => "nothing",
-            }
-            .into(),
+            effort: effort(request.effort).into(),
             request: RequestRecord::new(request, measured),
             exposures: if measured {
                 exposures(facts)
@@ -175,6 +174,16 @@ impl<'a> From<FeatureValue<'a>> for FeatureRecord<'a> {
     }
 }
 
+/// The word for what there was room for.
+pub(super) fn effort(effort: Effort) -> &'static str {
+    match effort {
+        Effort::Full => "full",
+        Effort::PriorOnly => "prior",
+        Effort::Overload => "overload",
+        Effort::Nothing => "nothing",
+    }
+}
+
 /// As the record has it: personalization, marketing, measurement.
 fn consent(consent: Consent) -> (bool, bool, bool) {
     let Consent {
@@ -187,7 +196,7 @@ fn consent(consent: Consent) -> (bool, bool, bool) {
 
 fn exposures(facts: &Facts) -> Vec<ExposureRecord> {
     let record = |e: &Exposure| ExposureRecord {
-        offer: format!("{:016x}", e.offer.0),
+        offer: String::from_utf8_lossy(&e.offer.text()).into_owned(),
         sells: e.sells,
         at: e.at.0,
         confirmed: e.confirmed,
@@ -207,10 +216,16 @@ fn placements<'a>(
         policy: p
             .placement
             .map(|ix| (&*catalog.placements[usize::from(ix.0)].policy).into()),
-        budget_spent: budget_spent(snapshot, request, decision.candidates_of(p)),
+        budget_spent: budget_spent(snapshot, request, decision.candidates_of(p))
+            .into_iter()
+            .map(Text::from)
+            .collect(),
         joint_propensity: p.joint,
         withheld: withheld(catalog, decision.candidates_of(p)),
-        excluded: counted(decision.candidates_of(p)),
+        excluded: counted(decision.candidates_of(p))
+            .into_iter()
+            .map(|(why, n)| (why.into(), n))
+            .collect(),
         candidates: candidates(snapshot, decision.candidates_of(p), decision.choices_of(p)),
         slate: decision
             .choices_of(p)
@@ -257,11 +272,11 @@ fn candidates<'a>(
 }
 
 /// The classes in the running that may not explore.
-fn budget_spent(
+pub(super) fn budget_spent(
     snapshot: &Snapshot,
     request: &Request<'_>,
     candidates: &[Candidate],
-) -> Vec<Text<'static>> {
+) -> Vec<&'static str> {
     let spent = snapshot.spent.at(request.at);
     if spent.is_empty() {
         return Vec::new();
@@ -271,7 +286,7 @@ fn budget_spent(
     let running = running.fold(Set::default(), |set, class| set.with(class as u8));
     let held = |class: &&OfferClass| spent.has_class(**class) && running.has_class(**class);
     let held = OfferClass::ALL.iter().filter(held);
-    held.map(|class| class.as_str().into()).collect()
+    held.map(|class| class.as_str()).collect()
 }
 
 impl<'a> CandidateRecord<'a> {
@@ -300,7 +315,7 @@ impl<'a> CandidateRecord<'a> {
 }
 
 /// Whom the record lists, by index and in the order they were looked at.
-fn listed(all: &[Candidate], slate: &[Choice]) -> Vec<usize> {
+pub(super) fn listed(all: &[Candidate], slate: &[Choice]) -> Vec<usize> {
     if all.len() <= LISTED_MAX {
         return (0..all.len()).filter(|i| is_eligible(&all[*i])).collect();
     }
@@ -322,7 +337,7 @@ fn listed(all: &[Candidate], slate: &[Choice]) -> Vec<usize> {
     listed
 }
 
-fn is_eligible(candidate: &Candidate) -> bool {
+pub(super) fn is_eligible(candidate: &Candidate) -> bool {
     matches!(candidate.verdict, Verdict::Eligible { .. })
 }
 
@@ -346,7 +361,7 @@ fn withheld<'a>(catalog: &'a Catalog, all: &[Candidate]) -> Vec<(Text<'a>, Vec<T
 }
 
 /// Those who are not listed, by reason.
-fn counted(all: &[Candidate]) -> Vec<(Text<'static>, u32)> {
+pub(super) fn counted(all: &[Candidate]) -> Vec<(&'static str, u32)> {
     if all.len() <= LISTED_MAX {
         return Vec::new();
     }
@@ -361,15 +376,16 @@ fn counted(all: &[Candidate]) -> Vec<(Text<'static>, u32)> {
     let listed = u32::try_from(LISTED_MAX).expect("a few hundred");
     counts[Exclusion::LostOnScore as usize] += u32::saturating_sub(running, listed);
     let nonzero = Exclusion::ALL.iter().zip(counts).filter(|(_, n)| *n > 0);
-    nonzero
-        .map(|(reason, n)| (reason.as_str().into(), n))
-        .collect()
+    nonzero.map(|(reason, n)| (reason.as_str(), n)).collect()
 }
 
 /// RFC 3339 with milliseconds, UTC; the epoch for instants outside the calendar.
 #[must_use]
 pub fn rfc3339(at: Millis) -> String {
-    // A third of what formatting it takes.
     const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-    PRINTER.timestamp_to_string(&jiff::Timestamp::from_millisecond(at.0).unwrap_or_default())
+    match at.rfc3339() {
+        Some(text) => String::from_utf8_lossy(&text).into_owned(),
+        None => PRINTER
+            .timestamp_to_string(&jiff::Timestamp::from_millisecond(at.0).unwrap_or_default()),
+    }
 }

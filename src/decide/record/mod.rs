@@ -7,12 +7,14 @@
 mod again;
 mod make;
 mod text;
+mod write;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::again::ReplayError;
 pub use self::make::rfc3339;
 pub use self::text::Text;
+pub use self::write::Made;
 
 /// The version of this form. A reader refuses a higher one.
 pub const VERSION: u32 = 1;

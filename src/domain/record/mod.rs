@@ -9,9 +9,11 @@
 
 mod form;
 pub mod json;
+mod out;
 mod pack;
 mod text;
 mod unpack;
+mod write;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,8 +21,10 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
+pub use self::form::Name;
 pub use self::pack::Packer;
 pub use self::unpack::Malformed;
+pub use self::write::{Object, Value, Writing};
 
 /// One record, in whichever form it was written.
 ///

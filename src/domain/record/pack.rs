@@ -10,22 +10,22 @@ use std::fmt;
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
-use super::form::{
-    self, ARRAY, F64, FALSE, FORM, I64, LONG_ARRAY, LONG_TEXT, MAP, NULL, OBJECT, OTHER_NAME,
-    SHAPES_MAX, SHORT_ARRAY_MAX, SHORT_TEXT_MAX, SMALL_MAX, TEXT, TRUE, U16, U64,
-};
+use super::form::{self, FORM, LONG_TEXT, MAP, OBJECT, OTHER_NAME, SHAPES_MAX, TEXT};
+use super::out::Out;
+use super::write::Writing;
 use super::{Record, json};
 
 /// Writes records. Keep one for each thread that does: it knows the shapes it has met.
 #[derive(Debug, Default)]
 pub struct Packer {
     writer: Writer,
+    writing: Writing,
 }
 
 /// The record under way, and what is known of shapes.
 #[derive(Debug)]
 struct Writer {
-    out: Vec<u8>,
+    out: Out,
     /// The first is the object without fields.
     nodes: Vec<Node>,
     /// The shapes of the record under way, as nodes.
@@ -69,7 +69,7 @@ impl Default for Writer {
             ..Node::default()
         };
         Writer {
-            out: Vec::new(),
+            out: Out::default(),
             nodes: vec![root],
             shapes: Vec::new(),
             record: 0,
@@ -89,7 +89,7 @@ impl Packer {
         let writer = &mut self.writer;
         writer.begin();
         match value.serialize(&mut *writer).and_then(|()| writer.finish()) {
-            Ok(()) => Record::packed(writer.out.as_slice().into()),
+            Ok(()) => Record::packed(writer.out.0.as_slice().into()),
             Err(Unpackable) => {
                 let mut text = String::new();
                 json::write(value, &mut text);
@@ -97,22 +97,33 @@ impl Packer {
             }
         }
     }
+
+    /// What `write` puts down, as a record: one value, most likely an object. For what every decision writes.
+    ///
+    /// # Panics
+    /// Where it has more than 32 different kinds of objects, or 4 GiB: ours have a few, and kilobytes.
+    pub fn write(&mut self, write: impl FnOnce(&mut Writing)) -> Record {
+        self.writing.begin();
+        write(&mut self.writing);
+        Record::packed(self.writing.finish().into())
+    }
 }
 
 impl Writer {
     fn begin(&mut self) {
-        self.out.clear();
-        self.out.push(FORM);
+        self.out.0.clear();
+        self.out.0.push(FORM);
         self.shapes.clear();
         self.record += 1;
     }
 
     fn finish(&mut self) -> Result<(), Unpackable> {
-        let at = u32::try_from(self.out.len()).map_err(|_| Unpackable)?;
+        let at = u32::try_from(self.out.0.len()).map_err(|_| Unpackable)?;
         for shape in &self.shapes {
-            self.out.extend_from_slice(&self.nodes[*shape].definition);
+            let definition = &self.nodes[*shape].definition;
+            self.out.0.extend_from_slice(definition);
         }
-        self.out.extend_from_slice(&at.to_le_bytes());
+        self.out.0.extend_from_slice(&at.to_le_bytes());
         Ok(())
     }
 
@@ -163,47 +174,6 @@ impl Writer {
         self.nodes[node].seen = (self.record, number);
         Ok(number)
     }
-
-    fn tagged<const N: usize>(&mut self, tag: u8, bytes: [u8; N]) {
-        self.out.reserve(1 + N);
-        self.out.push(tag);
-        self.out.extend_from_slice(&bytes);
-    }
-
-    /// Most of what is written: in one piece, with one look at the buffer's room.
-    fn double(&mut self, v: f64) {
-        let mut bytes = [F64; 1 + size_of::<f64>()];
-        bytes[1..].copy_from_slice(&v.to_le_bytes());
-        self.out.extend_from_slice(&bytes);
-    }
-
-    /// The first byte of something that has a length, or it and the length.
-    fn length(
-        &mut self,
-        short: u8,
-        short_max: usize,
-        long: u8,
-        len: usize,
-    ) -> Result<(), Unpackable> {
-        if len <= short_max {
-            self.out.push(short | len as u8);
-            return Ok(());
-        }
-        let len = u32::try_from(len).map_err(|_| Unpackable)?;
-        self.tagged(long, len.to_le_bytes());
-        Ok(())
-    }
-
-    fn text(&mut self, text: &str) -> Result<(), Unpackable> {
-        self.out.reserve(1 + text.len());
-        self.length(TEXT, SHORT_TEXT_MAX, LONG_TEXT, text.len())?;
-        self.out.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-
-    fn array(&mut self, len: usize) -> Result<(), Unpackable> {
-        self.length(ARRAY, SHORT_ARRAY_MAX, LONG_ARRAY, len)
-    }
 }
 
 /// The rest of an array, whose length is told already, or of a map.
@@ -247,7 +217,7 @@ impl<'a> Serializer for &'a mut Writer {
     type SerializeStructVariant = Impossible<(), Unpackable>;
 
     fn serialize_bool(self, v: bool) -> Result<(), Unpackable> {
-        self.out.push(if v { TRUE } else { FALSE });
+        self.out.flag(v);
         Ok(())
     }
 
@@ -264,13 +234,8 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_i64(self, v: i64) -> Result<(), Unpackable> {
-        match u64::try_from(v) {
-            Ok(v) => self.serialize_u64(v),
-            Err(_) => {
-                self.tagged(I64, v.to_le_bytes());
-                Ok(())
-            }
-        }
+        self.out.integer(v);
+        Ok(())
     }
 
     fn serialize_u8(self, v: u8) -> Result<(), Unpackable> {
@@ -286,11 +251,7 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_u64(self, v: u64) -> Result<(), Unpackable> {
-        match (u8::try_from(v), u16::try_from(v)) {
-            (Ok(v), _) if v <= SMALL_MAX => self.out.push(v),
-            (_, Ok(v)) => self.tagged(U16, v.to_le_bytes()),
-            _ => self.tagged(U64, v.to_le_bytes()),
-        }
+        self.out.natural(v);
         Ok(())
     }
 
@@ -299,21 +260,18 @@ impl<'a> Serializer for &'a mut Writer {
         Err(Unpackable)
     }
 
-    /// What JSON cannot say is null here too: both forms are the same record.
     fn serialize_f64(self, v: f64) -> Result<(), Unpackable> {
-        if v.is_finite() {
-            self.double(v);
-            return Ok(());
-        }
-        self.serialize_unit()
+        self.out.double(v);
+        Ok(())
     }
 
     fn serialize_char(self, v: char) -> Result<(), Unpackable> {
-        self.text(v.encode_utf8(&mut [0; 4]))
+        self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
 
     fn serialize_str(self, v: &str) -> Result<(), Unpackable> {
-        self.text(v)
+        self.out.text(v);
+        Ok(())
     }
 
     fn serialize_bytes(self, _: &[u8]) -> Result<(), Unpackable> {
@@ -329,7 +287,7 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_unit(self) -> Result<(), Unpackable> {
-        self.out.push(NULL);
+        self.out.null();
         Ok(())
     }
 
@@ -343,7 +301,7 @@ impl<'a> Serializer for &'a mut Writer {
         _: u32,
         variant: &'static str,
     ) -> Result<(), Unpackable> {
-        self.text(variant)
+        self.serialize_str(variant)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -369,7 +327,7 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Elements<'a>, Unpackable> {
-        self.array(len)?;
+        self.out.array(len);
         Ok(Elements {
             writer: self,
             left: len,
@@ -397,7 +355,7 @@ impl<'a> Serializer for &'a mut Writer {
     fn serialize_map(self, len: Option<usize>) -> Result<Elements<'a>, Unpackable> {
         let len = len.ok_or(Unpackable)?;
         let members = u32::try_from(len).map_err(|_| Unpackable)?;
-        self.tagged(MAP, members.to_le_bytes());
+        self.out.tagged(MAP, members.to_le_bytes());
         Ok(Elements {
             writer: self,
             left: len,
@@ -405,9 +363,9 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'a>, Unpackable> {
-        let at = self.out.len();
+        let at = self.out.0.len();
         // Becomes the shape's number once that is known.
-        self.out.push(OBJECT);
+        self.out.0.push(OBJECT);
         Ok(Fields {
             writer: self,
             at,
@@ -440,7 +398,7 @@ impl ser::SerializeStruct for Fields<'_> {
     }
 
     fn end(self) -> Result<(), Unpackable> {
-        self.writer.out[self.at] = OBJECT | self.writer.shape(self.node)?;
+        self.writer.out.0[self.at] = OBJECT | self.writer.shape(self.node)?;
         Ok(())
     }
 }
@@ -489,9 +447,9 @@ impl ser::SerializeMap for Elements<'_> {
     type Error = Unpackable;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unpackable> {
-        let at = self.writer.out.len();
+        let at = self.writer.out.0.len();
         self.element(key)?;
-        match self.writer.out.get(at) {
+        match self.writer.out.0.get(at) {
             Some(&(LONG_TEXT | TEXT..OBJECT)) => Ok(()),
             _ => Err(Unpackable),
         }

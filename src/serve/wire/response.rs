@@ -189,10 +189,10 @@ pub struct ExperimentArm<'a> {
 ///
 /// `attributes` gives what placeholders look at, for a placement's id; `tokens` signs what the caller
 /// sends back.
-pub fn answer<'a, A: Attributes>(
+pub fn answer<'a, A: Attributes, T: AsRef<str>>(
     from: Answering<'a>,
     attributes: impl Fn(&'a str) -> A,
-    mut tokens: impl FnMut(&PlacementDecision, &Choice, TokenUse) -> String,
+    mut tokens: impl FnMut(&PlacementDecision, &Choice, TokenUse) -> T,
 ) -> DecisionResponse<'a> {
     let Answering {
         snapshot,
@@ -231,11 +231,11 @@ pub fn answer<'a, A: Attributes>(
     }
 }
 
-fn offer<'a>(
+fn offer<'a, T: AsRef<str>>(
     from: Answering<'a>,
     attributes: &impl Attributes,
     choice: &Choice,
-    mut token: impl FnMut(TokenUse) -> String,
+    mut token: impl FnMut(TokenUse) -> T,
 ) -> Offer<'a> {
     let offer = from.snapshot.catalog.offer(choice.offer);
     let creative = &offer.creatives[usize::from(choice.creative.0)];
@@ -247,10 +247,10 @@ fn offer<'a>(
         content: content(creative, attributes),
         price: offer.price.map(Price::from),
         expires_at: Instant(expires_at(from.request.at, offer.flight.1)),
-        token: token(TokenUse::Event),
+        token: token(TokenUse::Event).as_ref().to_owned(),
         tracking: Tracking {
-            impression: format!("/v1/t/{}", token(TokenUse::Impression)),
-            click: format!("/v1/t/{}", token(TokenUse::Click)),
+            impression: ["/v1/t/", token(TokenUse::Impression).as_ref()].concat(),
+            click: ["/v1/t/", token(TokenUse::Click).as_ref()].concat(),
         },
         score: from.reveal.then_some(choice.score),
         conversion_probability: from.reveal.then_some(choice.probability),
