@@ -102,14 +102,19 @@ impl Reader<'_, '_> {
                     self.byte()?;
                     (place, fields)
                 }
-                _ => {
-                    let Head::Object(names) = self.head()? else {
-                        return malformed("a list holds something else than objects");
-                    };
-                    let place = (0..names.len()).find(|at| names.get(*at) == Some(name));
-                    known = Some((tag, place, names.len()));
-                    (place, names.len())
-                }
+                _ => match self.head()? {
+                    Head::Object(names) => {
+                        let place = (0..names.len()).find(|at| names.get(*at) == Some(name));
+                        known = Some((tag, place, names.len()));
+                        (place, names.len())
+                    }
+                    Head::Map(len) if self.has(len, name, text)? => {
+                        self.rest = start;
+                        return Ok(true);
+                    }
+                    Head::Map(_) => continue,
+                    _ => return malformed("a list holds something else than objects"),
+                },
             };
             if let Some(place) = place {
                 if place > 0 {
@@ -125,6 +130,18 @@ impl Reader<'_, '_> {
             }
         }
         Ok(false)
+    }
+
+    /// Passes over so many names and values; whether the value of that name is that text.
+    fn has(&mut self, len: usize, name: &str, text: &str) -> Result<bool, Malformed> {
+        let mut has = false;
+        for _ in 0..len {
+            let is_name = self.is_text(name);
+            self.pass(1)?;
+            has |= is_name && self.is_text(text);
+            self.pass(1)?;
+        }
+        Ok(has)
     }
 }
 
@@ -262,6 +279,16 @@ mod tests {
             let numbers = slim.list.part(|list| vec![(); list.len()]);
             assert_eq!(numbers.is_ok(), matches!(record.as_bytes()[0], b'{'));
         }
+    }
+
+    #[test]
+    fn an_object_may_be_a_map() {
+        let list = [one("a", 3), one("b", 4)];
+        let value: serde_json::Value = serde_json::to_value(&list).unwrap();
+        let packed = Packer::default().pack(&value);
+        let read: Later<'_, Vec<One>> = read(&packed).unwrap();
+        assert_eq!(read.find("b").unwrap().as_ref(), Some(&list[1]));
+        assert_eq!(read.find("c").unwrap(), None);
     }
 
     #[test]

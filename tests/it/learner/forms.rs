@@ -49,7 +49,8 @@ fn changed(text: &str, mut change: impl FnMut(&mut Value)) -> [State; 2] {
 #[track_caller]
 fn check(text: &str, change: impl FnMut(&mut Value)) -> State {
     let [packed, text] = changed(text, change);
-    assert!(packed == text, "{packed:?}\n{text:?}");
+    // What they hold would fill pages.
+    assert!(packed == text);
     packed
 }
 
