@@ -12,6 +12,7 @@ mod growth;
 mod made;
 mod meter;
 mod parts;
+mod readers;
 
 #[path = "../../tests/support/mod.rs"]
 mod support;

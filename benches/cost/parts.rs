@@ -19,6 +19,7 @@ use offerd::telemetry::Metrics;
 
 use crate::growth;
 use crate::made::{self, Barred, Scorer};
+use crate::readers;
 use crate::support::{self, NOON};
 use crate::{COUNTED, WARM_UP, Work};
 
@@ -55,6 +56,9 @@ pub fn all() -> Vec<(String, Work)> {
         ("explore/softmax/50".into(), exploring()),
         ("ledger/account/1000".into(), ledger()),
         ("journal/hand-over".into(), handing_over()),
+        ("learn/hear/10".into(), readers::hearing(10)),
+        ("learn/hear/200".into(), readers::hearing(200)),
+        ("record/json/15".into(), readers::json()),
     ]);
     parts
 }

@@ -35,7 +35,7 @@ pub fn bench(c: &mut Criterion) {
         b.iter(|| serde_json::to_string(&record()).expect("records are plain data"));
     });
     c.bench_function(&format!("journal/ship/{bytes}"), |b| {
-        let mut out = String::new();
+        let mut out = Vec::new();
         b.iter(|| {
             out.clear();
             packed.write_json(&mut out).expect("it is not damaged");

@@ -278,11 +278,11 @@ pub fn bind_slots(names: &Words, request: &Request<'_>, slots: &mut Vec<u16>) {
     }
 }
 
-/// Has `look` see a request as a model at `placement` would, in the operator's `zone`: for whoever learns
-/// from records. Decisions keep their buffers instead.
+/// Has `look` see a request as a model at `placement` would, by what the operator's clock showed: for whoever
+/// learns from records. Decisions keep their buffers instead.
 pub fn look<T>(
     vocabulary: &Vocabulary,
-    zone: &jiff::tz::TimeZone,
+    clock: Clock,
     request: &Request<'_>,
     placement: &str,
     look: impl FnOnce(&View<'_>) -> T,
@@ -293,7 +293,6 @@ pub fn look<T>(
             slots[usize::from(slot)] = i;
         }
     }
-    let clock = Clock::at(request.at, zone);
     look(&View::new(request, vocabulary, &slots, placement, clock))
 }
 

@@ -239,6 +239,12 @@ impl Columns {
         }
     }
 
+    /// Whether they look at more of a request than its phase and the placement.
+    #[must_use]
+    pub fn look_at_customers(&self) -> bool {
+        !self.inputs.is_empty() || !self.segments.is_empty()
+    }
+
     /// Writes what all candidates of a placement share, as at the first rank, into `x`.
     pub fn fill(
         &self,

@@ -57,12 +57,59 @@ impl Millis {
         text[22] = b'0' + (ms % 10) as u8;
         Some(text)
     }
+
+    /// The instant that RFC 3339 tells, to the millisecond.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Millis> {
+        ours(text.as_bytes()).or_else(|| {
+            let at: jiff::Timestamp = text.parse().ok()?;
+            Some(Millis(at.as_millisecond()))
+        })
+    }
 }
 
 /// The beginning of the year 0.
 const YEAR_0_MS: i64 = -62_167_219_200_000;
 /// The beginning of the year 10000.
 const YEAR_10000_MS: i64 = 253_402_300_800_000;
+
+/// The same of what we write ourselves, `2026-11-22T06:41:12.123Z`, which is nearly all that is ever read; `None`
+/// for any other form.
+fn ours(text: &[u8]) -> Option<Millis> {
+    let text: &[u8; 24] = text.try_into().ok()?;
+    let marks = [4, 7, 10, 13, 16, 19, 23].map(|at| text[at]);
+    if marks != *b"--T::.Z" {
+        return None;
+    }
+    let number = |from: usize, until: usize| {
+        text[from..until].iter().try_fold(0_i64, |number, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then(|| number * 10 + i64::from(digit))
+        })
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    // The last days of a long month, leap seconds and the ends of the calendar are for those who know.
+    let is_plain = (1..=9_998).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=28).contains(&day)
+        && (hour < 24 && minute < 60 && second < 60);
+    let seconds = (days(year, month, day) * 24 + hour) * 3_600 + minute * 60 + second;
+    is_plain.then_some(Millis(seconds * 1_000 + number(20, 23)?))
+}
+
+/// Days since the Unix epoch (Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years begin in March, so that a leap day is the last.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    days + day_of_year - 719_468
+}
 
 #[cfg(test)]
 mod tests {
@@ -87,5 +134,44 @@ mod tests {
         assert_eq!(Millis(YEAR_10000_MS).rfc3339(), None);
         let last = Millis(YEAR_10000_MS - 1).rfc3339().unwrap();
         assert_eq!(last, *b"9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn every_day_is_read_as_the_calendar_has_it() {
+        let start: jiff::civil::Date = jiff::civil::date(1, 1, 1);
+        let mut days = start.series(jiff::Span::new().days(97)).take(37_000);
+        assert!(days.all(|date| {
+            let text = format!("{date}T23:59:58.765Z");
+            let at: jiff::Timestamp = text.parse().unwrap();
+            Millis::read(&text) == Some(Millis(at.as_millisecond()))
+        }));
+    }
+
+    #[test]
+    fn other_forms_are_read_too_and_nonsense_is_not() {
+        for text in [
+            "2026-11-22T06:41:12Z",
+            "2026-11-22T06:41:12.1234Z",
+            "2026-11-22T06:41:12+02:00",
+            "2026-02-29T06:41:12.123Z",
+            "2028-02-29T06:41:12.123Z",
+            "2026-06-30T23:59:60.123Z",
+            "2026-13-01T00:00:00.000Z",
+            "2026-00-01T00:00:00.000Z",
+            "2026-01-00T00:00:00.000Z",
+            "2026-01-01T24:00:00.000Z",
+            "2026-01-01T00:61:00.000Z",
+            "9999-12-31T00:00:00.000Z",
+            "0000-01-01T00:00:00.000Z",
+            "2026-01-01t00:00:00.000z",
+            "+202-01-01T00:00:00.000Z",
+            "2026-01-01T00:00:00.0 0Z",
+            "",
+            "now",
+        ] {
+            let at = text.parse::<jiff::Timestamp>().ok();
+            let at = at.map(|at| Millis(at.as_millisecond()));
+            assert_eq!(Millis::read(text), at, "{text}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::decide::record::Text;
-use crate::domain::DecisionId;
 use crate::domain::record::read;
+use crate::domain::{DecisionId, Millis};
 
 /// One offer shown: decision, placement asked for, rank.
 pub type Showing = (u128, u8, u8);
@@ -44,8 +44,7 @@ impl<'a> Head<'a> {
     /// When it happened, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn at_ms(&self) -> Option<i64> {
-        let at: jiff::Timestamp = self.at.as_ref()?.parse().ok()?;
-        Some(at.as_millisecond())
+        Millis::read(self.at.as_ref()?).map(|at| at.0)
     }
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::dataset::{Dataset, Part};
 use super::heard::{Head, Showing, is_event};
 use crate::decide::condition::{Attr, Key};
-use crate::decide::inputs::{Vocabulary, look};
+use crate::decide::inputs::{Clock, Vocabulary, look};
 use crate::decide::offer_inputs;
 use crate::decide::record::{ChoiceRecord, DecisionRecord};
 use crate::decide::snapshot::{Catalog, OfferFeature};
@@ -336,7 +336,8 @@ impl Bound {
     /// The inputs that all candidates of a placement share; NaN at the others' places.
     fn shared(&self, columns: &mut [Column], request: &Request<'_>, placement: &str) -> Vec<f64> {
         let zone = &self.catalog.time_zone;
-        look(&self.vocabulary, zone, request, placement, |view| {
+        let clock = Clock::at(request.at, zone);
+        look(&self.vocabulary, clock, request, placement, |view| {
             let keys = columns.iter_mut().zip(&self.keys);
             keys.map(|(column, key)| match key {
                 Some(key) => column.encode(view.attribute(self.vocabulary.attribute(*key))),

@@ -44,10 +44,10 @@ impl<'a> DecisionRecord<'a> {
         if !self.measured {
             return Err(ReplayError::Unmeasured);
         }
-        let at: jiff::Timestamp = self.at.parse().map_err(|_| ReplayError::Field("at"))?;
+        let at = Millis::read(&self.at).ok_or(ReplayError::Field("at"))?;
         self.request.request(
             self.id.parse().map_err(|_| ReplayError::Field("id"))?,
-            Millis(at.as_millisecond()),
+            at,
             self.request_id.as_deref(),
             self.test,
             match &*self.effort {
@@ -128,7 +128,11 @@ impl<'a> DecisionRecord<'a> {
 }
 
 impl<'a> RequestRecord<'a> {
-    fn request(
+    /// The request of a record that says the rest beside it.
+    ///
+    /// # Errors
+    /// When a field is of another form.
+    pub fn request(
         &'a self,
         decision: DecisionId,
         at: Millis,

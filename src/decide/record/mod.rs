@@ -267,12 +267,18 @@ pub struct ChoiceRecord<'a> {
     pub behind: f64,
 }
 
+/// See [`DecisionRecord::is_cut_short`]; of what is in its `degraded`.
+#[must_use]
+pub fn is_cut_short(degraded: &[Text<'_>]) -> bool {
+    degraded.iter().any(|word| word != "prior_only")
+}
+
 impl DecisionRecord<'_> {
     /// Whether a deadline or a failure cut the answer short: it says little about the policy, and never teaches.
     /// Where no model is live the priors are the policy.
     #[must_use]
     pub fn is_cut_short(&self) -> bool {
-        self.degraded.iter().any(|word| word != "prior_only")
+        is_cut_short(&self.degraded)
     }
 
     /// Whether another decision on the same request came to the same end: every exclusion, every

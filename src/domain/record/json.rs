@@ -49,14 +49,14 @@ impl Writer<'_> {
     }
 }
 
-pub(super) fn integer(out: &mut String, v: impl itoa::Integer) {
+fn integer(out: &mut String, v: impl itoa::Integer) {
     out.push_str(itoa::Buffer::new().format(v));
 }
 
 /// A number, or null where it is none.
-pub(super) fn double(out: &mut String, v: f64) {
+fn double(out: &mut String, v: f64) {
     match cents(v) {
-        Some(cents) => write_cents(out, cents),
+        Some(cents) => out.push_str(cents_text(cents, &mut [0; CENTS_BYTES])),
         None if v.is_finite() => out.push_str(zmij::Buffer::new().format_finite(v)),
         None => out.push_str("null"),
     }
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
 }
 
 /// A field's or variant's name: what Rust and our renames make it needs no escapes.
-pub(super) fn name(out: &mut String, name: &str) {
+fn name(out: &mut String, name: &str) {
     debug_assert!(is_plain(name.as_bytes()), "{name}");
     out.push('"');
     out.push_str(name);
@@ -131,7 +131,7 @@ fn is_odd(bytes: &[u8; 8]) -> bool {
 ///
 /// A double that is the nearest to such a decimal of fewer than sixteen digits is the nearest to no
 /// shorter one, so that decimal is what the shortest form of the number is.
-fn cents(v: f64) -> Option<i64> {
+pub(super) fn cents(v: f64) -> Option<i64> {
     let times = v * 100.0;
     // Rounded by hand: without SSE 4.1, which is not asked for, `round` is a call. Whether it is the right
     // integer, the division tells.
@@ -141,9 +141,12 @@ fn cents(v: f64) -> Option<i64> {
     (told && cents as f64 / 100.0 == v).then_some(cents)
 }
 
-fn write_cents(out: &mut String, cents: i64) {
+/// The longest number of hundredths: a sign, thirteen digits, a point and two.
+pub(super) const CENTS_BYTES: usize = 20;
+
+/// The number as text, at the end of `text`.
+pub(super) fn cents_text(cents: i64, text: &mut [u8; CENTS_BYTES]) -> &str {
     let (whole, part) = (cents.unsigned_abs() / 100, cents.unsigned_abs() % 100);
-    let mut text = [b'.'; 20];
     let mut at = text.len();
     let mut put = |byte: u8| {
         at -= 1;
@@ -165,7 +168,7 @@ fn write_cents(out: &mut String, cents: i64) {
     if cents < 0 {
         put(b'-');
     }
-    out.push_str(std::str::from_utf8(&text[at..]).expect("digits are ASCII"));
+    std::str::from_utf8(&text[at..]).expect("digits are ASCII")
 }
 
 impl<'a> ser::Serializer for Writer<'a> {

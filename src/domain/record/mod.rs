@@ -9,6 +9,7 @@
 
 mod form;
 pub mod json;
+mod later;
 mod out;
 mod pack;
 mod text;
@@ -22,6 +23,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 pub use self::form::Name;
+pub use self::later::{Keyed, Later};
 pub use self::pack::Packer;
 pub use self::unpack::Malformed;
 pub use self::write::{Object, Value, Writing};
@@ -77,9 +79,12 @@ impl Record {
         match &self.0 {
             Form::Text(text) => Ok(text.into()),
             Form::Packed(packed) => {
-                let mut out = String::new();
+                let mut out = Vec::new();
                 text::write(packed, &mut out)?;
-                Ok(out.into())
+                match String::from_utf8(out) {
+                    Ok(text) => Ok(text.into()),
+                    Err(_) => unpack::malformed("text is not UTF-8"),
+                }
             }
         }
     }
@@ -88,10 +93,10 @@ impl Record {
     ///
     /// # Errors
     /// As [`Record::json`]; `out` is then as it was.
-    pub fn write_json(&self, out: &mut String) -> Result<(), Malformed> {
+    pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), Malformed> {
         match &self.0 {
             Form::Text(text) => {
-                out.push_str(text);
+                out.extend_from_slice(text.as_bytes());
                 Ok(())
             }
             Form::Packed(packed) => text::write(packed, out),

@@ -132,6 +132,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 pub struct Encoder {
     text: String,
+    json: Vec<u8>,
 }
 
 impl Encoder {
@@ -226,16 +227,13 @@ impl Encoder {
 
     /// The record as its readers know it. What has a right checksum and cannot be read is a fault of ours; the
     /// stream says so at its place instead of ending before it.
-    fn json(&mut self, record: &Record) -> &str {
-        self.text.clear();
-        if let Err(problem) = record.write_json(&mut self.text) {
-            write!(
-                self.text,
-                r#"{{"v":1,"type":"unreadable","problem":"{problem}"}}"#
-            )
-            .expect("a string takes everything");
+    fn json(&mut self, record: &Record) -> &[u8] {
+        self.json.clear();
+        if let Err(problem) = record.write_json(&mut self.json) {
+            let told = format!(r#"{{"v":1,"type":"unreadable","problem":"{problem}"}}"#);
+            self.json.extend_from_slice(told.as_bytes());
         }
-        &self.text
+        &self.json
     }
 
     /// RFC 3339, UTC, three decimals. An instant outside the years that format can tell is the

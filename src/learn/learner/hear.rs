@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::report::day;
+use super::report::DayCosts;
+use super::told::{Told, Unreadable};
 use super::{DAYS_MAX, Learner};
 use crate::decide::inputs::look;
 use crate::decide::posterior::{Columns, PRIOR};
-use crate::decide::record::{ChoiceRecord, DecisionRecord, PlacementRecord};
+use crate::decide::record::is_cut_short;
 use crate::decide::snapshot::Catalog;
 use crate::domain::record::read;
-use crate::domain::{Channel, Entry, EntryKind, EventType, NameHash, Request};
+use crate::domain::{Channel, Effort, Entry, EntryKind, EventType, NameHash, Request};
 use crate::learn::attribution::Shown;
 use crate::learn::heard::Head;
 use crate::model::online::logit;
@@ -63,65 +64,70 @@ impl Learner {
             heard.test += shown;
             return;
         }
-        let Ok(record) = read::<DecisionRecord<'_>>(&entry.record) else {
+        let Ok(told) = read::<Told<'_>>(&entry.record) else {
             heard.unreadable += 1;
             return;
         };
-        let Some(bound) = self.catalog(&record.catalog) else {
+        let Some(bound) = self.catalog(&told.catalog) else {
             self.state.heard.no_catalog += shown;
             return;
         };
-        self.cost(&bound.catalog, &record, entry.at);
+        self.cost(&bound.catalog, &told, entry.at);
         let heard = &mut self.state.heard;
-        if !record.measured {
+        if !told.measured {
             heard.unmeasured += shown;
-        } else if record.is_cut_short() {
+        } else if is_cut_short(&told.degraded) {
             heard.degraded += shown;
         } else if !bound.catalog.learning.enabled {
             heard.learning_off += shown;
-        } else if let Ok(request) = record.request() {
-            self.show(&bound, &record, &request);
-        } else {
-            heard.unreadable += 1;
+        } else if self.show(&bound, &told).is_err() {
+            self.state.heard.unreadable += 1;
         }
-        self.catalogs
-            .insert(record.catalog.to_string(), Some(bound));
     }
 
-    /// The catalog of that digest, taken out of the map: put it back.
-    fn catalog(&mut self, digest: &str) -> Option<Bound> {
-        if let Some(known) = self.catalogs.get_mut(digest) {
+    /// The catalog of that digest.
+    fn catalog(&mut self, digest: &str) -> Option<Arc<Bound>> {
+        if let Some(known) = self.catalogs.get(digest) {
             // Columns that were admitted since are of other catalogs.
-            return known.take();
+            return known.clone();
         }
-        let found = (self.find)(digest);
-        let Some(catalog) = found else {
-            self.catalogs.insert(digest.to_owned(), None);
-            return None;
-        };
-        self.state.space.admit(&catalog);
-        let columns = self.state.space.columns(&catalog);
-        Some(Bound { catalog, columns })
+        let found = (self.find)(digest).map(|catalog| {
+            self.state.space.admit(&catalog);
+            let columns = self.state.space.columns(&catalog);
+            Arc::new(Bound { catalog, columns })
+        });
+        self.catalogs.insert(digest.to_owned(), found.clone());
+        found
     }
 
-    fn show(&mut self, bound: &Bound, record: &DecisionRecord<'_>, request: &Request<'_>) {
-        let model = self.label(&record.model);
-        let shadow = record.shadow.as_ref().map(|s| self.label(&s.model));
-        for (slot, placement) in (0_u8..).zip(&record.placements) {
+    fn show(&mut self, bound: &Bound, told: &Told<'_>) -> Result<(), Unreadable> {
+        let made = told.made()?;
+        if !bound.columns.look_at_customers() {
+            return self.show_to(bound, told, &told.brief(made)?);
+        }
+        let record = told.request.read()?;
+        let request = record.request(made.decision, made.at, None, false, Effort::Full)?;
+        self.show_to(bound, told, &request)
+    }
+
+    fn show_to(
+        &mut self,
+        bound: &Bound,
+        told: &Told<'_>,
+        request: &Request<'_>,
+    ) -> Result<(), Unreadable> {
+        let model = self.label(&told.model);
+        let shadow = told.shadow.as_ref().map(|s| self.label(&s.model));
+        let clock = self.today.clock(&bound.catalog.time_zone, request.at);
+        let mut x = Vec::new();
+        for (slot, placement) in (0_u8..).zip(&told.placements) {
             let Some((ix, _)) = bound.catalog.placement(&placement.id) else {
                 continue;
             };
-            let mut x = Vec::new();
-            let zone = &bound.catalog.time_zone;
-            look(
-                &bound.catalog.vocabulary,
-                zone,
-                request,
-                &placement.id,
-                |view| {
-                    bound.columns.fill(request, view, ix, &mut x);
-                },
-            );
+            let vocabulary = &bound.catalog.vocabulary;
+            look(vocabulary, clock, request, &placement.id, |view| {
+                bound.columns.fill(request, view, ix, &mut x);
+            });
             for choice in &placement.slate {
                 let Some(offer) = bound.catalog.offer_by_hash(NameHash::of(&choice.offer)) else {
                     self.state.heard.unknown_offer += 1;
@@ -129,7 +135,7 @@ impl Learner {
                 };
                 let features = x.iter().copied();
                 let features = features.chain(bound.columns.lower_rank(choice.rank));
-                let said = said(record, slot, placement, choice);
+                let said = told.shadow_said(slot, placement, choice)?;
                 let shown = Shown {
                     key: (request.decision.0, slot, choice.rank),
                     decided_at: request.at.0,
@@ -139,7 +145,7 @@ impl Learner {
                     learning: &bound.catalog.learning,
                     offer: offer.hash.0,
                     model,
-                    base: logit(base(placement, choice)),
+                    base: logit(placement.base(choice)?),
                     believed: choice.probability,
                     shadow: shadow.zip(said.map(logit)),
                     features: features.map(|(i, v)| (i, v as f32)).collect(),
@@ -148,6 +154,7 @@ impl Learner {
                 self.state.attribution.shown(shown, now, limits);
             }
         }
+        Ok(())
     }
 
     /// The number of a model. Answers without one have the priors' layers, whatever the record calls them.
@@ -166,10 +173,14 @@ impl Learner {
     }
 
     /// Books what exploring cost, on the classes of the offers shown.
-    fn cost(&mut self, catalog: &Catalog, record: &DecisionRecord<'_>, at: i64) {
-        let costs = self.state.costs.entry(day(&catalog.time_zone, at));
-        let costs = costs.or_default();
-        for choice in record.placements.iter().flat_map(|p| &p.slate) {
+    fn cost(&mut self, catalog: &Catalog, told: &Told<'_>, at: i64) {
+        let day = self.today.day(&catalog.time_zone, at);
+        let all = &mut self.state.costs;
+        if !all.contains_key(day) {
+            all.insert(day.to_owned(), DayCosts::default());
+        }
+        let costs = all.get_mut(day).expect("it was just put there");
+        for choice in told.placements.iter().flat_map(|p| &p.slate) {
             if let Some(offer) = catalog.offer_by_hash(NameHash::of(&choice.offer)) {
                 costs.add(offer.class, choice, &catalog.exploring, at);
             }
@@ -178,26 +189,4 @@ impl Learner {
             self.state.costs.pop_first();
         }
     }
-}
-
-/// What the model said about the offer shown: `base` beside a posterior, else what was believed.
-fn base(placement: &PlacementRecord<'_>, choice: &ChoiceRecord<'_>) -> f64 {
-    let mut candidates = placement.candidates.iter();
-    let candidate = candidates.find(|c| c.offer == choice.offer);
-    candidate.and_then(|c| c.base).unwrap_or(choice.probability)
-}
-
-/// What the shadow said about the offer shown.
-fn said(
-    record: &DecisionRecord<'_>,
-    slot: u8,
-    placement: &PlacementRecord<'_>,
-    choice: &ChoiceRecord<'_>,
-) -> Option<f64> {
-    let shadow = record.shadow.as_ref()?;
-    let answers = shadow.probabilities.get(usize::from(slot))?;
-    let eligible = placement.candidates.iter().filter(|c| c.excluded.is_none());
-    let mut answered = eligible.zip(answers);
-    let (_, probability) = answered.find(|(c, _)| c.offer == choice.offer)?;
-    *probability
 }

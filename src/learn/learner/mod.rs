@@ -14,6 +14,8 @@ pub mod run;
 mod saved;
 mod space;
 pub mod streams;
+mod today;
+mod told;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use space::Space;
 
 use hear::Bound;
 use layers::Memories;
+use today::Today;
 
 /// Finds a catalog by its digest.
 pub type Find = Box<dyn FnMut(&str) -> Option<Arc<Catalog>> + Send>;
@@ -117,7 +120,8 @@ pub struct Learner {
     state: State,
     limits: Limits,
     find: Find,
-    catalogs: HashMap<String, Option<Bound>>,
+    catalogs: HashMap<String, Option<Arc<Bound>>>,
+    today: Today,
     x: Context,
 }
 
@@ -130,6 +134,7 @@ impl Learner {
             limits,
             find,
             catalogs: HashMap::new(),
+            today: Today::default(),
             x: Context::default(),
         }
     }

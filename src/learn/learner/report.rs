@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::curve::Curve;
+use super::told::Choice;
 use super::{Heard, Learner, class};
 use crate::decide::budget::Budgets;
-use crate::decide::record::ChoiceRecord;
 use crate::domain::OfferClass;
 use crate::journal::Position;
 use crate::learn::attribution::Counts;
@@ -37,7 +37,7 @@ impl DayCosts {
     pub(super) fn add(
         &mut self,
         class: OfferClass,
-        choice: &ChoiceRecord<'_>,
+        choice: &Choice<'_>,
         budgets: &Budgets,
         at: i64,
     ) {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use redis::{Commands, Connection, RedisError};
 
+use super::told::Told;
 use super::{Learner, Learnt};
-use crate::decide::record::DecisionRecord;
 use crate::domain::record::read;
 use crate::domain::{DecisionId, Entry, EntryKind, Shown};
 use crate::journal::Position;
@@ -175,7 +175,7 @@ fn entry(fields: Vec<(String, String)>) -> Entry {
         }
     }
     if entry.kind() == Some(EntryKind::Decision) {
-        let record = read::<DecisionRecord<'_>>(&entry.record);
+        let record = read::<Told<'_>>(&entry.record);
         let shown = record.map_or(0, |r| r.placements.iter().map(|p| p.slate.len()).sum());
         let one = Shown {
             offer: 0,

@@ -10,5 +10,6 @@ mod beliefs;
 mod budget;
 mod crash;
 mod delay;
+mod forms;
 mod process;
 mod world;

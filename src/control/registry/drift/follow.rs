@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use super::bins::Told;
 use super::followed::{Drift, Drifted, Followed, REFERENCE_ROWS_MAX, Reference};
 use crate::control::registry::health::Guardrails;
-use crate::decide::inputs::{InputSource, look};
+use crate::decide::inputs::{Clock, InputSource, look};
 use crate::decide::record::DecisionRecord;
 use crate::decide::snapshot::{Catalog, LiveModel, Snapshot};
 use crate::domain::record::read;
@@ -222,7 +222,7 @@ fn row(catalog: &Catalog, model: &LiveModel, record: &Record) -> Option<Vec<Told
     let placement = request.placements.first()?.id;
     let told = look(
         &model.vocabulary,
-        &catalog.time_zone,
+        Clock::at(request.at, &catalog.time_zone),
         &request,
         placement,
         |view| {
