@@ -5,6 +5,7 @@ use offerd::domain::record::{Packer, read};
 use offerd::domain::{EventType, FeatureValue};
 use offerd::learn::learner::State;
 use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::world::{HOUR, MINUTE, World, offers};
 
@@ -68,16 +69,15 @@ fn a_record_teaches_the_same_packed_and_as_text() {
 
 #[test]
 fn what_the_shadow_said_is_found_beside_its_candidate() {
-    let mut said = 0.0;
     let plain = check(&offers(""), |_| {});
     let shadowed = check(&offers(""), |record| {
         let Some(candidates) = record.pointer("/placements/0/candidates") else {
             return;
         };
-        let answers = candidates.as_array().unwrap().iter().map(|_| {
-            said = (said + 0.37) % 1.0;
-            Some(0.01 + said / 2.0)
-        });
+        // Another answer for each candidate of each decision.
+        let decision = xxh3_64(record["id"].as_str().unwrap().as_bytes()) % 100;
+        let answers = (decision..).zip(candidates.as_array().unwrap());
+        let answers = answers.map(|(n, _)| Some((n * 37 % 100 + 1) as f64 / 200.0));
         let shadow = ShadowRecord {
             model: "shadow@1".into(),
             probabilities: vec![answers.collect()],
