@@ -1,6 +1,5 @@
 //! The points of the plots: what a decision meets, by how much of it there is.
 
-use offerd::decide::record::Made;
 use offerd::decide::snapshot::Snapshot;
 use offerd::decide::{Scratch, decide};
 use offerd::domain::record::Packer;
@@ -8,6 +7,7 @@ use offerd::domain::{DecisionId, Facts, Request, Shown, SubjectKey};
 use offerd::ledger::{Ledger, LedgerConfig};
 
 use crate::Work;
+use crate::example;
 use crate::made::{self, Barred, Dice, Scorer};
 use crate::support::NOON;
 
@@ -63,14 +63,7 @@ pub fn record(snapshot: Snapshot) -> Work {
     decide(&snapshot, &request, &facts, &mut scratch);
     let mut packer = Packer::default();
     Box::new(move || {
-        let made = Made {
-            snapshot: &snapshot,
-            request: &request,
-            facts: &facts,
-            decision: scratch.decision(),
-            shadow: None,
-            decide_us: 100.0,
-        };
+        let made = example::made(&snapshot, &request, &facts, scratch.decision());
         assert!(!made.pack(&mut packer).is_empty());
     })
 }

@@ -14,6 +14,8 @@ mod meter;
 mod parts;
 mod readers;
 
+#[path = "../example/mod.rs"]
+mod example;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

@@ -6,25 +6,21 @@ use arc_swap::ArcSwap;
 use offerd::decide::explore::{Arms, Explorer};
 use offerd::decide::snapshot::Snapshot;
 use offerd::decide::{Scratch, Views, decide};
-use offerd::domain::{
-    Consent, DecisionId, Effort, Entry, EntryKind, Facts, NameHash, Phase, Propensity, SubjectKey,
-};
+use offerd::domain::{DecisionId, Effort, Entry, EntryKind, Facts, SubjectKey};
 use offerd::journal::{Journal, JournalConfig};
 use offerd::ledger::{Ledger, LedgerConfig};
 use offerd::serve::keys::Keys;
-use offerd::serve::token::{Token, TokenConfig, TokenKind, hash16, hash32};
-use offerd::serve::wire::{Answering, Arrival, DecisionRequest, answer, parse, validate};
+use offerd::serve::token::TokenConfig;
+use offerd::serve::wire::{Answering, DecisionRequest, answer, parse, validate};
 use offerd::serve::{Asked, DecisionConfig, Service};
 use offerd::telemetry::Metrics;
 
+use crate::example::{self, BODY};
 use crate::growth;
 use crate::made::{self, Barred, Scorer};
 use crate::readers;
 use crate::support::{self, NOON};
 use crate::{COUNTED, WARM_UP, Work};
-
-/// What a tracker page sends.
-const BODY: &str = include_str!("request.json");
 
 /// Name and work of every part. Names are `part/variant/size`.
 pub fn all() -> Vec<(String, Work)> {
@@ -108,18 +104,7 @@ fn parsing() -> Work {
 }
 
 fn validating() -> Work {
-    let arrival = Arrival {
-        decision: DecisionId(7),
-        at: NOON,
-        effort: Effort::Full,
-        consent_default: Consent {
-            personalization: true,
-            marketing: true,
-            measurement: true,
-        },
-        gpc: false,
-        trusted: true,
-    };
+    let arrival = example::arrival();
     let message: DecisionRequest<'static> = parse(BODY.as_bytes()).expect("it is a request");
     Box::new(move || {
         let subject = |_: &str, id: &str| SubjectKey(id.len() as u128);
@@ -147,23 +132,7 @@ fn answering(snapshot: Snapshot) -> Work {
 }
 
 fn tokens() -> (Work, Work) {
-    let token = Token {
-        kind: TokenKind::Any,
-        test: false,
-        unmeasured: false,
-        sells: true,
-        phase: Phase::EnRoute,
-        issued: NOON,
-        decision: DecisionId(1 << 90),
-        slot: 0,
-        rank: 1,
-        offer: NameHash::of("mobile_line"),
-        placement: hash32("tracker_hero"),
-        creative: hash16("mobile_line.en"),
-        model: hash32("propensity@1"),
-        subject: Some(SubjectKey(7)),
-        propensity: Propensity::new(0.5).expect("a half is a chance"),
-    };
+    let token = example::token();
     let keys = Arc::new(Keys::generate().expect("the system has random numbers"));
     let text = keys.sign(&token).to_string();
     let signer = Arc::clone(&keys);

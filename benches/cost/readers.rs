@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use offerd::decide::record::DecisionRecord;
 use offerd::decide::snapshot::Snapshot;
 use offerd::decide::{Scratch, decide};
 use offerd::domain::record::Packer;
@@ -12,6 +11,7 @@ use offerd::learn::attribution::Limits;
 use offerd::learn::learner::run::JOURNAL;
 use offerd::learn::learner::{Learner, State, bind};
 
+use crate::example;
 use crate::made::{self, Barred, Scorer};
 use crate::support::{self, NOON};
 use crate::{COUNTED, WARM_UP, Work};
@@ -80,6 +80,5 @@ fn packed(snapshot: &Snapshot, request: &Request<'_>) -> Record {
         !decision.choices.is_empty(),
         "nothing shown teaches nothing"
     );
-    let record = DecisionRecord::new(snapshot, request, &facts, decision, 100.0);
-    Packer::default().pack(&record)
+    example::made(snapshot, request, &facts, decision).pack(&mut Packer::default())
 }

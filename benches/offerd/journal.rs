@@ -14,6 +14,7 @@ use offerd::domain::record::{Packer, read};
 use offerd::domain::{Entry, EntryKind, Facts, Record};
 use offerd::journal::{Journal, JournalConfig};
 
+use crate::example::made;
 use crate::support::{self, NOON};
 
 pub fn bench(c: &mut Criterion) {
@@ -24,12 +25,13 @@ pub fn bench(c: &mut Criterion) {
     let decision = decide(&snapshot, &request, &facts, &mut scratch);
     let record = || DecisionRecord::new(&snapshot, &request, &facts, decision, 100.0);
     let mut packer = Packer::default();
-    let packed = packer.pack(&record());
+    let made = made(&snapshot, &request, &facts, decision);
+    let packed = made.pack(&mut packer);
     let text = packed.json().expect("it is not damaged").into_owned();
     let (bytes, chars) = (packed.len(), text.len());
     c.bench_function("journal/make", |b| b.iter(record));
     c.bench_function(&format!("journal/pack/{bytes}"), |b| {
-        b.iter(|| packer.pack(&record()));
+        b.iter(|| made.pack(&mut packer));
     });
     c.bench_function(&format!("journal/peer-json/{chars}"), |b| {
         b.iter(|| serde_json::to_string(&record()).expect("records are plain data"));

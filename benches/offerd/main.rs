@@ -15,6 +15,8 @@ mod score;
 mod tokens;
 mod wire;
 
+#[path = "../example/mod.rs"]
+mod example;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

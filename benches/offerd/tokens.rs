@@ -3,35 +3,14 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use offerd::domain::{DecisionId, NameHash, Phase, Propensity, SubjectKey};
 use offerd::serve::keys::Keys;
-use offerd::serve::token::{TOKEN_CHARS, Token, TokenKind, hash16, hash32};
+use offerd::serve::token::TOKEN_CHARS;
 use ring::hmac;
 
-use crate::support::NOON;
+use crate::example::token;
 
 /// Bytes of a token that are signed.
 const SIGNED_BYTES: usize = 66;
-
-fn token() -> Token {
-    Token {
-        kind: TokenKind::Any,
-        test: false,
-        unmeasured: false,
-        sells: true,
-        phase: Phase::EnRoute,
-        issued: NOON,
-        decision: DecisionId(1 << 90),
-        slot: 0,
-        rank: 1,
-        offer: NameHash::of("mobile_line"),
-        placement: hash32("tracker_hero"),
-        creative: hash16("mobile_line.en"),
-        model: hash32("propensity@1"),
-        subject: Some(SubjectKey(7)),
-        propensity: Propensity::new(0.5).expect("a half is a chance"),
-    }
-}
 
 pub fn bench(c: &mut Criterion) {
     let keys = Keys::generate().expect("the system has random numbers");

@@ -4,39 +4,12 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use offerd::decide::{Scratch, Views, decide};
-use offerd::domain::{Consent, DecisionId, Effort, Facts, SubjectKey};
-use offerd::serve::wire::{Answering, Arrival, DecisionRequest, answer, parse, validate};
+use offerd::domain::{Facts, SubjectKey};
+use offerd::serve::wire::{Answering, DecisionRequest, answer, parse, validate};
 use serde_json::Value;
 
-use crate::support::{self, NOON};
-
-/// What a tracker page sends.
-const BODY: &str = r#"{ "request_id": "r-81", "channel": "web", "locale": "en-US", "device": "mobile", "deadline_ms": 20,
-  "appointment": { "id": "apt-7731", "phase": "en_route", "job_type": "install",
-    "window_start": "2026-11-21T13:00:00Z", "window_end": "2026-11-21T15:00:00Z",
-    "eta_seconds": 1260, "delay_seconds": 0, "reschedules": 0,
-    "technician": { "skills": ["wifi"], "stock": ["wifi6_extender"], "slack_minutes": 25 } },
-  "customer": { "id": "c-18f2", "features": { "tenure": 14, "Contract": "Month-to-month", "has_tv": false },
-    "segments": ["new_mover"], "products": ["internet_500"],
-    "consent": { "personalization": true, "marketing": true, "measurement": true },
-    "care": { "open_issue": false, "payment_hardship": false, "last_rating": 4 } },
-  "triggers": [ { "name": "map_viewed", "count": 3, "age_ms": 4200 } ],
-  "placements": [ { "id": "tracker_hero", "count": 1, "exclude_offers": [] } ] }"#;
-
-fn arrival() -> Arrival {
-    Arrival {
-        decision: DecisionId(7),
-        at: NOON,
-        effort: Effort::Full,
-        consent_default: Consent {
-            personalization: true,
-            marketing: true,
-            measurement: true,
-        },
-        gpc: false,
-        trusted: true,
-    }
-}
+use crate::example::{BODY, arrival};
+use crate::support;
 
 fn decode(c: &mut Criterion) {
     let (body, arrival) = (BODY.as_bytes(), arrival());

@@ -131,8 +131,6 @@ struct Inner {
     /// What part of each class is let in, of [`WHOLE`].
     shares: [AtomicU32; Class::ALL.len()],
     by_prior: AtomicBool,
-    /// Not all decisions are let in.
-    sheds: AtomicBool,
     /// How long a refusal is held back, in milliseconds.
     hold_ms: AtomicU32,
     /// Refusals held back now.
@@ -203,7 +201,6 @@ impl Admission {
             admitted: AtomicU64::new(0),
             shares: std::array::from_fn(|_| AtomicU32::new(WHOLE)),
             by_prior: AtomicBool::new(false),
-            sheds: AtomicBool::new(false),
             hold_ms: AtomicU32::new(0),
             held: AtomicUsize::new(0),
             waited_us: AtomicU64::new(0),
@@ -235,7 +232,7 @@ impl Admission {
     /// Whether decisions are refused before they are read.
     #[must_use]
     pub fn sheds(&self) -> bool {
-        self.inner.sheds.load(Relaxed)
+        self.inner.shares[Class::Decision as usize].load(Relaxed) < WHOLE
     }
 
     /// Refuses the next request of that class if [`Admission::pass`] would. Else nothing is counted, and it is
@@ -310,8 +307,6 @@ impl Admission {
             held.store(share, Relaxed);
         }
         inner.by_prior.store(by_prior, Relaxed);
-        let sheds = shares[Class::Decision as usize] < WHOLE;
-        inner.sheds.store(sheds, Relaxed);
         inner.hold_ms.store(hold_ms, Relaxed);
     }
 

@@ -30,7 +30,10 @@ fn decision(body: &str, read: bool) {
 
 #[test]
 fn what_senders_send_is_read_quickly() {
-    decision(include_str!("../../../../benches/cost/request.json"), true);
+    decision(
+        include_str!("../../../../benches/example/request.json"),
+        true,
+    );
     decision("{}", true);
     decision(" {\t} \r\n", true);
     decision(
